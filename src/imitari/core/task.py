@@ -1,0 +1,115 @@
+"""Tasks: batched environments with a judge of success, and whoever can act in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from imitari.core.episode import Array, Obs
+from imitari.core.errors import UserError
+from imitari.core.spec import Spec
+
+
+class World(Protocol):
+    """`count` environments stepped together: the part of gymnasium.vector.VectorEnv that is used here.
+
+    An environment that has finished is frozen: its observation repeats, its reward is 0, its flags stay as they were.
+    `step` returns (obs, reward (B,), terminated (B,), truncated (B,), info); `info["success"]` is (B,) bool: whether the
+    environment counts the episode as solved up to now.
+    """
+
+    num_envs: int
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]: ...
+
+    def step(self, actions: Any) -> tuple[Obs, Array, Array, Array, dict[str, Any]]: ...
+
+    def close(self) -> None: ...
+
+
+class Actor(Protocol):
+    """Anything that acts in `count` environments at once: a policy, an expert, a person, a supervisor over a policy."""
+
+    def reset(self, count: int, seed: int = 0) -> Any:
+        """Fresh memory for `count` episodes."""
+        ...
+
+    def act(self, obs: Obs, memory: Any) -> tuple[Array, Any]:
+        """Observations name -> (B, ...) and memory to actions (B, A) and memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named environment.
+
+    Attributes:
+        name: as on the command line ("metaworld/reach-v3").
+        spec: observations and action.
+        limit: steps after which an episode is truncated.
+        factory: (count) -> World.
+        expert_for: (world) -> Actor that solves the task in that world, or None where there is none.
+        success_ends: whether the world ends an episode at success.
+        description: one line.
+    """
+
+    name: str
+    spec: Spec
+    limit: int
+    factory: Callable[[int], World]
+    expert_for: Callable[[World], Actor] | None = None
+    success_ends: bool = True
+    description: str = ""
+
+    def make(self, count: int) -> World:
+        """`count` environments; `reset(seed=[...])` takes one seed each."""
+        return self.factory(count)
+
+    def expert(self, world: World) -> Actor:
+        """The scripted expert, acting in `world` (it may read its state).
+
+        Raises:
+            UserError: when the task has none.
+        """
+        if self.expert_for is None:
+            raise UserError(f"task '{self.name}' has no scripted expert: give demonstrations with --data")
+        return self.expert_for(world)
+
+
+@dataclass
+class Stateless:
+    """An actor without memory, from a function of the observations (B, ...) -> actions (B, A)."""
+
+    function: Callable[[Obs], Array]
+
+    def reset(self, count: int, seed: int = 0) -> None:
+        return None
+
+    def act(self, obs: Obs, memory: Any) -> tuple[Array, None]:
+        return self.function(obs), None
+
+
+class RandomActor:
+    """Uniform actions within the spec's box."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.action = spec.action
+
+    def reset(self, count: int, seed: int = 0) -> np.random.Generator:
+        return np.random.default_rng(seed)
+
+    def act(self, obs: Obs, memory: np.random.Generator) -> tuple[Array, np.random.Generator]:
+        count = len(next(iter(obs.values())))
+        if self.action.kind == "choice":
+            return memory.integers(self.action.choices, size=(count, 1)), memory
+        low = np.asarray(self.action.low if self.action.low else -1.0)
+        high = np.asarray(self.action.high if self.action.high else 1.0)
+        return memory.uniform(low, high, size=(count, *self.action.shape)).astype(np.float32), memory
+
+
+def seeds_from(first: int, count: int) -> Sequence[int]:
+    """The `count` seeds that begin at `first`."""
+    return range(first, first + count)

@@ -1,0 +1,228 @@
+"""Windows and transitions: index arithmetic once, then one gather a column. Padding, n-step sums, discounts and goals
+are computed here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from imitari.core.batch import Batch
+from imitari.core.demos import ENDINGS, Demos
+from imitari.core.episode import ACTION, REWARD, Array
+from imitari.core.errors import UserError
+
+TERMINATED = ENDINGS.index("terminated")
+
+
+class Sampler(Protocol):
+    """Numbered samples of a data set."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, index: Array, rng: np.random.Generator) -> Batch:
+        """The samples `index` (B,) as one batch. `rng` serves samplers that draw (goals)."""
+        ...
+
+
+class _Steps:
+    """Sample number -> (episode, step), by binary search, so that memory does not grow with the data."""
+
+    def __init__(self, demos: Demos, counts: Array) -> None:
+        self.demos = demos
+        self._ends = np.cumsum(counts)
+        self._counts = counts
+        if len(counts) == 0 or self._ends[-1] == 0:
+            raise UserError(f"{demos.provenance.path}: there is no step to learn from: every episode is too short")
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def locate(self, index: Array) -> tuple[Array, Array]:
+        episode = np.searchsorted(self._ends, index, side="right")
+        return episode, index - (self._ends[episode] - self._counts[episode])
+
+
+class Windows:
+    """Around every step t: observations at t + obs_offsets and actions at t + action_offsets.
+
+    Steps before the start repeat the first row, steps after the end the last one; `valid` is False for actions
+    beyond the end of the episode.
+
+    Args:
+        demos: where from.
+        obs_offsets: steps relative to t, e.g. (-1, 0) for a history of two.
+        action_offsets: e.g. range(16) for a chunk.
+        extra: further columns to gather at the action steps.
+    """
+
+    def __init__(
+        self,
+        demos: Demos,
+        obs_offsets: Sequence[int] = (0,),
+        action_offsets: Sequence[int] = (0,),
+        extra: Sequence[str] = (),
+    ) -> None:
+        self.demos = demos
+        self.extra = tuple(extra)
+        self._obs_offsets = np.asarray(obs_offsets, np.int64)
+        self._action_offsets = np.asarray(action_offsets, np.int64)
+        self._steps = _Steps(demos, demos.table.length)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def gather(self, index: Array, rng: np.random.Generator | None = None) -> Batch:
+        columns, table = self.demos.columns, self.demos.table
+        episode, step = self._steps.locate(np.asarray(index, np.int64))
+        start, last = table.start[episode][:, None], (table.length[episode] - 1)[:, None]
+        at = step[:, None] + self._action_offsets
+        action_rows = start + np.clip(at, 0, last)
+        obs_rows = start + np.clip(step[:, None] + self._obs_offsets, 0, last)
+        return Batch(
+            obs={key: columns[key].take(obs_rows) for key in self.demos.spec.obs},
+            action=columns[ACTION].take(action_rows),
+            valid=(at >= 0) & (at <= last),
+            extra={key: columns[key].take(action_rows) for key in self.extra},
+        )
+
+
+@dataclass(frozen=True)
+class Goals:
+    """Hindsight goals: an observation of the same episode (or any) that the transition is relabelled towards.
+
+    Attributes:
+        kind: "future" (geometric in the distance), "uniform" (any later step), "final", or "random" (any episode).
+        discount: of the geometric distance.
+    """
+
+    kind: Literal["future", "uniform", "final", "random"] = "future"
+    discount: float = 0.99
+
+
+class Transitions:
+    """(o_t, a_t, sum of the next n rewards, discount, o_{t+n}) of every step.
+
+    The discount is gamma^m, where m <= n steps were summed, and 0 where o_{t+m} is terminal: a time limit does not zero
+    it. A step whose successor is neither known nor terminal is left out.
+
+    Args:
+        demos: with rewards.
+        n_step: rewards to sum.
+        gamma: discount a step.
+        goals: also draw a goal for each sample.
+        extra: further columns to gather at t.
+    """
+
+    def __init__(
+        self, demos: Demos, n_step: int = 1, gamma: float = 0.99, goals: Goals | None = None, extra: Sequence[str] = ()
+    ) -> None:
+        if not demos.has_reward:
+            raise UserError(f"{demos.provenance.path}: column '{REWARD}' is missing: this method learns from rewards")
+        if n_step < 1:
+            raise UserError(f"n_step is {n_step}: it must be at least 1")
+        table = demos.table
+        known = (table.rows > table.length) | (table.ended == TERMINATED)
+        self.demos, self.n_step, self.gamma, self.goals, self.extra = demos, n_step, gamma, goals, tuple(extra)
+        self._steps = _Steps(demos, table.length - ~known)
+        self._powers = gamma ** np.arange(n_step + 1)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def gather(self, index: Array, rng: np.random.Generator | None = None) -> Batch:
+        columns, table = self.demos.columns, self.demos.table
+        episode, step = self._steps.locate(np.asarray(index, np.int64))
+        start, length = table.start[episode], table.length[episode]
+        last = np.minimum(length, table.rows[episode] - 1)  # the last observation that is stored
+        terminated = table.ended[episode] == TERMINATED
+        # Where the final observation is unknown and the end is terminal, the value behind it is never used.
+        reach = np.where(terminated, length, last)
+        after = np.minimum(step + self.n_step, reach)
+        ahead = np.arange(self.n_step)
+        inside = step[:, None] + ahead < after[:, None]
+        rewards = columns[REWARD].take(start[:, None] + np.minimum(step[:, None] + ahead, length[:, None] - 1))
+        reward = (rewards * inside * self._powers[:-1]).sum(1).astype(np.float32)
+        discount = self._powers[after - step] * ~(terminated & (after == length))
+        here, there = start + step, start + np.minimum(after, last)
+        keys = list(self.demos.spec.obs)
+        return Batch(
+            obs={key: columns[key].take(here) for key in keys},
+            action=columns[ACTION].take(here),
+            reward=reward,
+            discount=discount.astype(np.float32),
+            next_obs={key: columns[key].take(there) for key in keys},
+            goal=self._goal(episode, step, rng) if self.goals else None,
+            extra={key: columns[key].take(here) for key in self.extra},
+        )
+
+    def _goal(self, episode: Array, step: Array, rng: np.random.Generator | None) -> dict[str, Array]:
+        assert self.goals is not None
+        if rng is None:
+            raise ValueError("sampling goals needs a random generator")
+        table = self.demos.table
+        last = table.rows[episode] - 1
+        if self.goals.kind == "random":
+            episode = rng.integers(len(table), size=len(step))
+            at = (rng.random(len(step)) * table.rows[episode]).astype(np.int64)
+        elif self.goals.kind == "final":
+            at = last
+        elif self.goals.kind == "uniform":
+            at = np.minimum(step + 1, last) + (rng.random(len(step)) * np.maximum(last - step, 1)).astype(np.int64)
+        else:
+            at = step + rng.geometric(1 - self.goals.discount, size=len(step))
+        rows = table.start[episode] + np.minimum(at, table.rows[episode] - 1)
+        return {key: self.demos.columns[key].take(rows) for key in self.demos.spec.obs}
+
+
+class Batches:
+    """Batch number -> batch, a pure function of (seed, number): resuming needs no state.
+
+    Samples are visited in a fresh random order each pass; the order of a pass is a keyed permutation that is evaluated
+    only where it is asked for (a 4-round Feistel network over the index bits, walking the cycle past the end), so that
+    cost and memory do not grow with the data.
+
+    Args:
+        sampler: what to draw from.
+        size: samples a batch.
+        seed: of the order.
+    """
+
+    def __init__(self, sampler: Sampler, size: int, seed: int) -> None:
+        if size < 1:
+            raise UserError(f"batch is {size}: it must be at least 1")
+        self.sampler, self.size, self.seed = sampler, size, seed
+        self._half = max(1, (max(2, len(sampler)) - 1).bit_length() + 1 >> 1)
+
+    def __call__(self, number: int) -> Batch:
+        position = number * self.size + np.arange(self.size, dtype=np.int64)
+        count = len(self.sampler)
+        index = self._permuted(position % count, position // count)
+        return self.sampler.gather(index, np.random.default_rng([self.seed, number]))
+
+    def _permuted(self, position: Array, epoch: Array) -> Array:
+        value = position.copy()
+        outside = np.ones(len(value), bool)
+        while outside.any():
+            value[outside] = self._feistel(value[outside], epoch[outside])
+            outside = value >= len(self.sampler)
+        return value
+
+    def _feistel(self, value: Array, epoch: Array) -> Array:
+        mask = np.uint64((1 << self._half) - 1)
+        shift = np.uint64(self._half)
+        left, right = value.astype(np.uint64) >> shift, value.astype(np.uint64) & mask
+        key = _mix(epoch.astype(np.uint64) + np.uint64(self.seed * 0x9E3779B97F4A7C15 % (1 << 64)))
+        for turn in range(4):
+            salt = np.uint64(turn * 0xD1B54A32D192ED03 % (1 << 64))
+            left, right = right, left ^ (_mix(right + key + salt) & mask)
+        return ((left << shift) | right).astype(np.int64)
+
+
+def _mix(value: Array) -> Array:
+    """The finaliser of SplitMix64 (Steele et al. 2014): every input bit reaches every output bit."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

@@ -1,0 +1,208 @@
+"""Agent: a trained learner with everything that acting needs. History, chunk execution and unscaling happen here, once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import imitari
+from imitari.core.episode import Array, Obs
+from imitari.core.errors import UserError
+from imitari.core.spec import Spec, mismatch
+from imitari.data.scaling import Scaler
+from imitari.learn.checkpoint import read_tensors, write_tensors
+from imitari.learn.framing import Framing
+from imitari.learn.learner import Learner
+from imitari.learn.method import Method, method_named
+from imitari.learn.precision import autocast
+from imitari.learn.scaled import DeviceScaler
+
+FORMAT = 1
+
+
+@dataclass
+class Memory:
+    """What an agent remembers between steps, for B episodes at once.
+
+    Attributes:
+        history: name -> (B, H, ...) the latest observations, the newest last; None before the first step.
+        queue: (B, C, A) the latest prediction, unscaled.
+        cursor: (B,) how many of its actions were executed.
+        clock: (B,) steps since the start.
+        state: of a recurrent learner.
+        random: state of the random generator that the learner's noise comes from.
+    """
+
+    history: Obs | None
+    queue: Array
+    cursor: Array
+    clock: Array
+    state: tuple[Tensor, ...]
+    random: Tensor
+
+
+class Agent:
+    """A policy that can act in a task, and be saved and loaded.
+
+    Args:
+        method: the method with its settings.
+        learner: trained.
+        scaler: fitted on the training part.
+        spec: what it was trained on.
+        facts: further things to remember (data provenance and fingerprint, task, seed, ...): JSON values.
+    """
+
+    def __init__(self, method: Method, learner: Learner, scaler: Scaler, spec: Spec, facts: dict[str, Any]) -> None:
+        self.method, self.learner, self.scaler, self.spec, self.facts = method, learner.eval(), scaler, spec, facts
+        self.framing: Framing = method.framing()
+        self.device = next(iter(learner.parameters())).device
+        self.precision = str(facts.get("precision", "fp32"))
+        self._scale = DeviceScaler(scaler, spec, self.device)
+
+    def reset(self, count: int, seed: int = 0) -> Memory:
+        """Memory for `count` fresh episodes; `seed` fixes the noise of the policy."""
+        shape = (count, self.framing.chunk, *self.spec.action.shape)
+        state = self.learner.start(count) if self.learner.recurrent else ()
+        return Memory(
+            history=None,
+            queue=np.zeros(shape, np.dtype(self.spec.action.dtype)),
+            cursor=np.full(count, self.framing.execute),
+            clock=np.zeros(count, np.int64),
+            state=state,
+            random=torch.Generator().manual_seed(seed).get_state(),
+        )
+
+    def act(self, obs: Obs, memory: Memory) -> tuple[Array, Memory]:
+        """Observations name -> (B, ...) in recorded units to actions (B, A) in recorded units. Changes `memory`."""
+        self._remember(obs, memory)
+        due = np.flatnonzero(memory.cursor >= self.framing.execute)
+        if len(due):
+            memory.queue[due] = self._decide(due, memory)
+            memory.cursor[due] = 0
+        action = np.take_along_axis(memory.queue, memory.cursor.reshape(-1, 1, 1), axis=1)[:, 0]
+        memory.cursor += 1
+        memory.clock += 1
+        return action, memory
+
+    def interrupt(self, which: Array, memory: Memory) -> None:
+        """Drops the rest of the predicted actions where `which` (B,) is True: somebody else acted there."""
+        memory.cursor[which] = self.framing.execute
+
+    def _remember(self, obs: Obs, memory: Memory) -> None:
+        width = self.framing.history
+        now = {key: np.asarray(obs[key])[:, None] for key in self.spec.obs}
+        if memory.history is None:
+            memory.history = {key: np.repeat(value, width, axis=1) for key, value in now.items()}
+        else:
+            kept = memory.history
+            memory.history = {key: np.concatenate([kept[key][:, 1:], value], axis=1) for key, value in now.items()}
+
+    def _decide(self, due: Array, memory: Memory) -> Array:
+        assert memory.history is not None
+        obs = self._scale.obs({key: value[due] for key, value in memory.history.items()})
+        outside = torch.get_rng_state()
+        torch.set_rng_state(memory.random)
+        try:
+            with torch.inference_mode(), autocast(self.precision, self.device):
+                action = self._recur(obs, memory) if self.learner.recurrent else self.learner.act(obs)
+            memory.random = torch.get_rng_state()
+        finally:
+            torch.set_rng_state(outside)
+        return self._bounded(self._scale.unscale_action(action))
+
+    def _recur(self, obs: dict[str, Tensor], memory: Memory) -> Tensor:
+        # A recurrent policy decides every step, so all episodes are due and in step with each other.
+        if self.framing.renew and memory.clock[0] and memory.clock[0] % self.framing.renew == 0:
+            memory.state = self.learner.start(len(memory.clock))
+        action, memory.state = self.learner.act_recurrent(obs, memory.state)
+        return action
+
+    def _bounded(self, action: Array) -> Array:
+        feature = self.spec.action
+        if feature.kind == "number" and feature.low is not None and feature.high is not None:
+            action = np.clip(action, np.asarray(feature.low), np.asarray(feature.high))
+        return action.astype(np.dtype(feature.dtype))
+
+    def check(self, spec: Spec, where: str) -> None:
+        """Raises UserError when the agent cannot act on observations and actions of `spec`."""
+        problem = mismatch(spec, self.spec)
+        if problem:
+            raise UserError(f"this agent does not fit {where}: {problem}")
+
+    def identity(self) -> str:
+        """Hash over weights, scaling, framing, settings, spec and code version: what makes the policy act as it does."""
+        digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
+        for name, value in sorted(self.learner.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "method": self.method.name(),
+            "settings": self.method.to_json(),
+            "spec": self.spec.to_json(),
+            "scaler": self.scaler.to_json(),
+            "framing": self.framing.to_json(),
+            "precision": self.precision,
+            "version": self.facts.get("version", imitari.__version__),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes weights.safetensors and agent.json (last, so that a half-written folder is not an agent)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(folder / "weights.safetensors", self.learner.state_dict(), {})
+        self.facts.setdefault("version", imitari.__version__)
+        text = json.dumps({**self._description(), "identity": self.identity(), "facts": self.facts}, indent=1)
+        partial = folder / "agent.json.partial"
+        partial.write_text(text)
+        os.replace(partial, folder / "agent.json")
+
+    @staticmethod
+    def load(folder: Path, device: str = "cpu") -> Agent:
+        """Reads a saved agent.
+
+        Raises:
+            UserError: when there is none, when it was changed after saving, or was saved in another format.
+        """
+        path = folder / "agent.json"
+        if not path.exists():
+            raise UserError(
+                f"{folder}: holds no trained agent (agent.json): give the folder that `imitari train --out` wrote"
+            )
+        try:
+            data = json.loads(path.read_text())
+            if data["format"] != FORMAT:
+                raise UserError(
+                    f"{path}: field 'format' is {data['format']}, not {FORMAT}: use the imitari version it names"
+                )
+            spec, scaler = Spec.from_json(data["spec"]), Scaler.from_json(data["scaler"])
+            method = method_named(data["method"], data["settings"])
+            facts = {**data["facts"], "precision": data["precision"], "version": data["version"]}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: is damaged ({error!r}): restore it or train again") from error
+        torch.manual_seed(0)
+        learner = method.learner(spec).to(device)
+        tensors, _ = read_tensors(folder / "weights.safetensors")
+        try:
+            learner.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise UserError(
+                f"{folder}/weights.safetensors: does not fit the settings in agent.json: restore both files"
+            ) from error
+        agent = Agent(method, learner, scaler, spec, facts)
+        if agent.identity() != data["identity"]:
+            raise UserError(
+                f"{folder}: field 'identity' in agent.json does not match the weights, scaling, framing and settings beside it: "
+                "something was changed after training; restore the folder or train again"
+            )
+        return agent

@@ -1,0 +1,105 @@
+"""Fitting by supervised learning on windows: what every cloning method shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from imitari.core.demos import Demos
+from imitari.core.spec import Spec
+from imitari.core.task import Task
+from imitari.data.sampling import Batches, Sampler, Windows
+from imitari.data.scaling import Scaler, ScalingKind
+from imitari.learn.agent import Agent
+from imitari.learn.learner import Learner
+from imitari.learn.method import Trained
+from imitari.learn.precision import autocast, choose
+from imitari.learn.run import Check, Run
+from imitari.learn.scaled import DeviceScaler
+
+# Held-out loss is measured on this many samples, the same at every check.
+CHECK_SAMPLES = 1024
+
+
+def clone(
+    method: Trained,
+    demos: Demos,
+    run: Run,
+    task: Task | None = None,
+    *,
+    obs_scaling: ScalingKind = "minmax",
+    action_scaling: ScalingKind = "minmax",
+    obs_offsets: Sequence[int] | None = None,
+    action_offsets: Sequence[int] | None = None,
+) -> Agent:
+    """Fits `method.learner` to windows of the demonstrations.
+
+    Args:
+        method: its framing decides the windows unless offsets are given.
+        demos: the training part.
+        run: where and how.
+        task: fills in names, bounds and periods that the data does not carry.
+    """
+    demos = described(demos, task)
+    framing = method.framing()
+    scaler = Scaler.fit(demos, obs_scaling, action_scaling)
+    learner = run.build(lambda: method.learner(demos.spec))
+    scale = DeviceScaler(scaler, demos.spec, run.place)
+    offsets = (obs_offsets or framing.obs_offsets, action_offsets or framing.action_offsets)
+    windows = Windows(demos, *offsets)
+    batches = Batches(windows, method.batch, run.seed)
+    held = Windows(run.held.with_spec(demos.spec), *offsets) if run.held else None
+    check = held_out_loss(learner, held, scale, run) if held else None
+    run.identity = {**run.identity, **fit_facts(method, demos, run)}
+    run.train(
+        learner, batches, method.optim(), method.steps, scale, check=check, check_every=max(1, method.steps // 20)
+    )
+    return finished(method, learner, scaler, demos, run)
+
+
+def described(demos: Demos, task: Task | None) -> Demos:
+    """The demos with what the task knows about its features (names, units, bounds, periods)."""
+    return demos.with_spec(demos.spec.annotated(task.spec)) if task else demos
+
+
+def fit_facts(method: Trained, demos: Demos, run: Run) -> dict[str, Any]:
+    """What identifies a training: two with equal facts give equal weights."""
+    return {
+        "method": method.name(),
+        "settings": method.to_json(),
+        "data": {
+            **demos.provenance.to_json(),
+            "fingerprint": demos.fingerprint(),
+            "episodes": len(demos),
+            "steps": demos.steps,
+        },
+        "spec": demos.spec.to_json(),
+        "seed": run.seed,
+    }
+
+
+def finished(method: Trained, learner: Learner, scaler: Scaler, demos: Demos, run: Run) -> Agent:
+    """The agent of a trained learner, remembering where it came from."""
+    precision = choose(run.precision, learner, run.place)
+    return Agent(method, learner, scaler, demos.spec, {**fit_facts(method, demos, run), "precision": precision})
+
+
+def held_out_loss(learner: Learner, sampler: Sampler, scale: DeviceScaler, run: Run) -> Check:
+    """(step) -> the losses on a fixed batch of held-out samples."""
+    count = min(CHECK_SAMPLES, len(sampler))
+    index = np.linspace(0, len(sampler) - 1, count).astype(np.int64)
+
+    def check(step: int) -> dict[str, float]:
+        learner.eval()
+        state = torch.get_rng_state()
+        torch.manual_seed(0)
+        with torch.inference_mode(), autocast(choose(run.precision, learner, run.place), run.place):
+            terms = learner.losses(scale.batch(sampler.gather(index, np.random.default_rng(0))))
+        torch.set_rng_state(state)
+        learner.train()
+        return {f"held_{name.removeprefix('_')}": float(value) for name, value in terms.items()}
+
+    return check

@@ -1,0 +1,105 @@
+"""Method: frozen settings that know how to build a learner and how to fit it. Its fields are its command-line flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from imitari.core import registry
+from imitari.core.demos import Demos
+from imitari.core.errors import UserError
+from imitari.core.spec import Spec
+from imitari.core.task import Task
+from imitari.learn.framing import Framing
+from imitari.learn.learner import Learner
+from imitari.learn.optim import Optim, Schedule
+from imitari.learn.run import Run
+
+if TYPE_CHECKING:
+    from imitari.learn.agent import Agent
+
+Need = Literal["reward", "task", "expert"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with its settings.
+
+    Class attributes:
+        presets: name -> settings that differ from the defaults ("small", "paper").
+        needs: what `fit` cannot do without, beyond demonstrations.
+        smoke: settings that make a fit take a second, for tests.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    smoke: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def name(cls) -> str:
+        """As on the command line: the stem of its file (of its folder, where it has one)."""
+        return cls.__module__.split(".")[-1]
+
+    @classmethod
+    def from_preset(cls, preset: str | None, **settings: Any) -> Method:
+        """The method with a preset's settings, then the given ones."""
+        if preset is not None and preset not in cls.presets:
+            known = ", ".join(cls.presets) or "none"
+            raise UserError(f"method '{cls.name()}' has no preset '{preset}': there are: {known}")
+        return cls.from_json({**(cls.presets[preset] if preset else {}), **settings})
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Method:
+        """Settings from plain values; unknown names and lists where tuples belong are handled."""
+        fields = {entry.name: entry for entry in dataclasses.fields(cls)}
+        for key in data:
+            if key not in fields:
+                raise UserError(f"method '{cls.name()}' has no setting '{key}': there are {', '.join(fields)}")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def framing(self) -> Framing:
+        """How steps are cut for this method."""
+        return Framing()
+
+    def learner(self, spec: Spec) -> Learner:
+        """The untrained networks for data of `spec`."""
+        raise NotImplementedError
+
+    def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
+        """Trains on `demos` (and in `task`, where the method needs one)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Trained(Method):
+    """Settings that all methods trained by gradient steps share."""
+
+    steps: int = 10_000  # optimiser steps
+    batch: int = 256  # samples a batch
+    lr: float = 1e-3  # peak learning rate
+    weight_decay: float = 0.0  # decoupled weight decay on matrices
+    schedule: Schedule = "constant"  # constant or cosine
+    warmup: int = 0  # steps of linear increase of the rate
+    clip: float = 0.0  # bound on the norm of the gradient; 0: none
+    ema: float = 0.0  # decay of the average of the weights that is kept; 0: none
+
+    def optim(self) -> Optim:
+        return Optim(self.lr, self.weight_decay, self.schedule, self.warmup, self.clip, self.ema)
+
+
+def method_class(name: str) -> type[Method]:
+    """The method class of a name: the `Method` that its module defines."""
+    module = registry.find("methods", "method", name).load()
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__:
+            return value
+    raise TypeError(f"{module.__name__} defines no Method")
+
+
+def method_named(name: str, settings: dict[str, Any]) -> Method:
+    """A method from its name and plain settings."""
+    return method_class(name).from_json(settings)

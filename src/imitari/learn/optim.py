@@ -1,0 +1,93 @@
+"""Optimiser and schedule: settings, and their construction for a learner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from imitari.core.errors import UserError
+from imitari.learn.learner import Learner
+
+Schedule = Literal["constant", "cosine"]
+
+
+@dataclass(frozen=True)
+class Optim:
+    """AdamW with a schedule, clipping and an average of the weights.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: decoupled (Loshchilov & Hutter 2019); not applied to vectors (biases, gains).
+        schedule: "constant", or "cosine" down to zero at the last step.
+        warmup: steps of linear increase from zero.
+        clip: bound on the norm of the gradient; 0: none.
+        ema: decay of the exponential moving average of the weights that is kept as the result; 0: none.
+        betas: of Adam.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Schedule = "constant"
+    warmup: int = 0
+    clip: float = 0.0
+    ema: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def factor(self, step: int, steps: int) -> float:
+        """Share of the peak rate at `step` (from 0) of `steps`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        if self.schedule == "constant":
+            return 1.0
+        if self.schedule == "cosine":
+            done = (step - self.warmup) / max(1, steps - self.warmup)
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        raise UserError(f"schedule '{self.schedule}' is unknown: choose constant or cosine")
+
+    def build(self, learner: Learner) -> torch.optim.Optimizer:
+        """Fused AdamW over the trainable parameters; `group["scale"]` holds each group's factor on the rate."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        rates = learner.rates()
+        for name, parameter in learner.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            scale = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
+            decay = self.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((scale, decay), []).append(parameter)
+        entries = [
+            {"params": parameters, "scale": scale, "weight_decay": decay}
+            for (scale, decay), parameters in groups.items()
+        ]
+        return torch.optim.AdamW(entries, lr=self.lr, betas=self.betas, fused=True)
+
+    def set_rate(self, optimiser: torch.optim.Optimizer, step: int, steps: int) -> float:
+        """Sets the rate of `step`; returns the unscaled one."""
+        rate = self.lr * self.factor(step, steps)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        return rate
+
+
+class Average:
+    """Exponential moving average of a learner's parameters (warm-started: decay grows as (1 + n) / (10 + n))."""
+
+    def __init__(self, learner: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.names = [name for name, parameter in learner.named_parameters() if parameter.requires_grad]
+        self._live = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+        self.values = [parameter.detach().clone() for parameter in self._live]
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.values, [value.detach() for value in self._live], 1 - decay)  # pyright: ignore[reportPrivateUsage]
+
+    @torch.no_grad()
+    def install(self) -> None:
+        """Puts the averages in the place of the live weights."""
+        for live, value in zip(self._live, self.values, strict=True):
+            live.copy_(value)

@@ -1,0 +1,216 @@
+"""Run: the one training loop. It owns optimiser, schedule, clipping, trailing copies, averages, precision, metrics and
+resume points; learners own none of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from imitari.core.batch import Batch
+from imitari.core.demos import Demos
+from imitari.core.errors import UserError
+from imitari.core.progress import Progress
+from imitari.learn.checkpoint import ResumePoint
+from imitari.learn.learner import Learner, follow_all
+from imitari.learn.metrics import Metrics
+from imitari.learn.optim import Average, Optim
+from imitari.learn.precision import Precision, autocast, choose
+from imitari.learn.scaled import DeviceScaler
+
+Source = Callable[[int], Batch]
+Check = Callable[[int], dict[str, float]]
+
+
+@dataclass
+class Run:
+    """One training with its folder.
+
+    Attributes:
+        seed: of initial weights, order of the data, noise.
+        device: "auto" (a GPU when there is one), "cpu", "cuda".
+        precision: see `learn.precision`.
+        folder: for metrics and resume points; None: nothing is written.
+        identity: facts that make this training what it is (settings, data fingerprint); resuming needs equal ones.
+        compile: "auto" compiles long trainings on a GPU; "on", "off".
+        report_every: steps between metrics.
+        save_seconds: between resume points.
+        show: progress on stderr.
+        trackers: external trackers by name.
+        held: demonstrations that are only looked at, for held-out losses.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "auto"
+    folder: Path | None = None
+    identity: dict[str, Any] = field(default_factory=dict[str, Any])
+    compile: Literal["auto", "on", "off"] = "auto"
+    report_every: int = 100
+    save_seconds: float = 30.0
+    show: bool = True
+    trackers: tuple[str, ...] = ()
+    held: Demos | None = None
+
+    def __post_init__(self) -> None:
+        self.place = _device(self.device)
+        self.metrics = Metrics(self.folder, self.trackers)
+
+    def build(self, make: Callable[[], Learner]) -> Learner:
+        """A learner with initial weights that depend on nothing but the seed."""
+        torch.manual_seed(self.seed)
+        return make().to(self.place)
+
+    def train(
+        self,
+        learner: Learner,
+        batches: Source,
+        optim: Optim,
+        steps: int,
+        scaler: DeviceScaler | None = None,
+        *,
+        stage: str = "train",
+        check: Check | None = None,
+        check_every: int = 0,
+    ) -> Learner:
+        """Minimises `learner.losses` for `steps` batches; resumes where an earlier call was cut off.
+
+        Args:
+            learner: trained in place; afterwards it holds the averaged weights if `optim.ema` is set.
+            batches: batch number -> batch, a pure function.
+            optim: settings of the optimiser.
+            steps: optimiser steps.
+            scaler: applied to every batch; None: batches are tensors in the learner's units already.
+            stage: names this call among several of one run.
+            check: (step) -> further metrics (validation loss), called every `check_every` steps.
+
+        Raises:
+            UserError: when a loss is not finite: names step and term.
+        """
+        if steps < 1:
+            raise UserError(f"steps is {steps}: it must be at least 1")
+        torch.manual_seed(self.seed + 1)
+        loop = _Loop(self, learner, optim, steps, scaler, stage)
+        with Progress(stage, steps, show=self.show) as progress:
+            for step in range(loop.first, steps):
+                loop.step(step, batches(step))
+                done = step + 1
+                if done % self.report_every == 0 or done == steps:
+                    further = (
+                        check(done) if check and check_every and (done % check_every == 0 or done == steps) else {}
+                    )
+                    progress.update(done, f"loss {loop.report(done, further):.4g}")
+                loop.maybe_save(done)
+        if loop.average:
+            loop.average.install()
+        learner.eval()
+        return learner
+
+
+class _Loop:
+    """The state of one call of `Run.train`."""
+
+    def __init__(
+        self, run: Run, learner: Learner, optim: Optim, steps: int, scaler: DeviceScaler | None, stage: str
+    ) -> None:
+        self.run, self.learner, self.optim, self.steps, self.scaler, self.stage = (
+            run,
+            learner,
+            optim,
+            steps,
+            scaler,
+            stage,
+        )
+        self.optimiser = optim.build(learner)
+        self.parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+        self.average = Average(learner, optim.ema) if optim.ema else None
+        self.precision = choose(run.precision, learner, run.place)
+        self.point = ResumePoint(run.folder / "resume" / f"{stage}.safetensors", self._key()) if run.folder else None
+        self.first = self.point.load(learner, self.optimiser, self.average) if self.point else 0
+        self.rate = optim.lr
+        self._sums: dict[str, Tensor] = {}
+        self._since = self.first
+        self._clock = self._saved = time.monotonic()
+        self._losses = self._compiled()
+        if self.first or run.folder:
+            run.metrics.rewind(stage, self.first)
+        learner.train()
+
+    def _key(self) -> str:
+        facts = [self.run.identity, self.run.seed, self.steps, repr(self.optim), self.precision, self.stage]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def _compiled(self) -> Callable[[Batch], dict[str, Tensor]]:
+        wanted = self.run.compile == "on" or (
+            self.run.compile == "auto" and self.run.place.type == "cuda" and self.steps - self.first >= 5_000
+        )
+        return torch.compile(self.learner.losses) if wanted else self.learner.losses
+
+    def step(self, step: int, batch: Batch) -> None:
+        """One update, numbered from 0."""
+        self.rate = self.optim.set_rate(self.optimiser, step, self.steps)
+        if self.scaler:
+            batch = self.scaler.batch(batch)
+        with autocast(self.precision, self.run.place):
+            terms = self._losses(batch)
+        loss = torch.stack([value.float() for name, value in terms.items() if not name.startswith("_")]).sum()
+        if self.run.place.type == "cpu" or (step + 1) % self.run.report_every == 0:
+            self._refuse_nonfinite(step, loss, terms)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.optim.clip:
+            terms["_gradient"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.optim.clip, foreach=True)
+        self.optimiser.step()
+        follow_all(self.learner, step + 1)
+        self.learner.after_step()
+        if self.average:
+            self.average.follow(step)
+        for name, value in terms.items():
+            previous = self._sums.get(name)
+            self._sums[name] = value.detach().float() if previous is None else previous + value.detach().float()
+
+    def _refuse_nonfinite(self, step: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        if bool(torch.isfinite(loss)):
+            return
+        bad = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        raise UserError(
+            f"stage '{self.stage}', step {step}: loss term {', '.join(bad) or 'sum'} is not finite: lower --lr, "
+            "or look for damaged data with `imitari data doctor`"
+        )
+
+    def report(self, done: int, further: dict[str, float]) -> float:
+        """Logs means since the last report; returns the mean loss."""
+        count = max(1, done - self._since)
+        means = {name.removeprefix("_"): float(value) / count for name, value in self._sums.items()}
+        loss = sum(float(value) / count for name, value in self._sums.items() if not name.startswith("_"))
+        now = time.monotonic()
+        pace = count / max(1e-9, now - self._clock)
+        self.run.metrics.log(
+            self.stage, done, {**means, "loss": loss, "rate": self.rate, "steps_per_second": pace, **further}
+        )
+        self._sums, self._since, self._clock = {}, done, now
+        return loss
+
+    def maybe_save(self, done: int) -> None:
+        """Writes a resume point when it is time, and at the end."""
+        now = time.monotonic()
+        if self.point and done > self.first and (done == self.steps or now - self._saved >= self.run.save_seconds):
+            self.point.save(done, self.learner, self.optimiser, self.average)
+            self._saved = now
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("device 'cuda' was asked for and this machine has no usable GPU: use --device cpu")
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise UserError(f"device '{name}' is unknown: choose auto, cpu or cuda")
+    return torch.device(name)

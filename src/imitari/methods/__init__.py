@@ -1,0 +1,1 @@
+"""Methods, one file each, on shelves: the folder is the registry."""

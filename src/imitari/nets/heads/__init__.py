@@ -1,0 +1,1 @@
+"""Heads: layers that give an object with loss(target), sample() and mode."""
