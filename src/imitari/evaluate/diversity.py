@@ -46,7 +46,7 @@ def behaviour_counts(behaviour: ArrayLike, success: ArrayLike, behaviours: int) 
     seen = index[solved].astype(np.int64)
     if seen.size and (seen.min() < 0 or seen.max() >= behaviours):
         raise ValueError(f"a successful rollout has a behaviour outside 0..{behaviours - 1}")
-    starts = np.broadcast_to(np.arange(index.shape[0])[:, None], index.shape)[solved]
+    starts = np.nonzero(solved)[0]
     flat = np.bincount(starts * behaviours + seen, minlength=index.shape[0] * behaviours)
     return flat.reshape(index.shape[0], behaviours).astype(np.int64)
 
