@@ -1,0 +1,46 @@
+"""Tasks by name: one file a suite, adapters to the real simulators and our own small batched worlds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imitari.core import registry
+from imitari.core.errors import UserError, unknown
+from imitari.core.task import Task
+
+FOLDER = "envs"
+
+
+def task_names() -> list[str]:
+    """Every task name that can be listed without its simulator."""
+    names: list[str] = []
+    for suite, entry in registry.entries(FOLDER).items():
+        ids = entry.load().ids()
+        names += [f"{suite}/{name}" if name else suite for name in ids]
+    return names
+
+
+def task_named(name: str, **options: Any) -> Task:
+    """The task `name`: "<suite>/<id>", or "<suite>" where the suite has one task.
+
+    Args:
+        name: see `imitari tasks`.
+        options: of the suite: `pixels` (side of camera images; None: no images), `cameras`.
+
+    Raises:
+        UserError: for an unknown name, with the nearest that exist.
+        Missing: when the simulator is not installed.
+    """
+    suite, _, within = name.partition("/")
+    if suite not in registry.entries(FOLDER):
+        raise unknown("task", name, task_names())
+    module = registry.entries(FOLDER)[suite].load()
+    ids = module.ids()
+    if within not in ids and not getattr(module, "OPEN", False):
+        raise unknown("task", name, task_names())
+    try:
+        return module.task(within, **options)
+    except TypeError as error:
+        if "unexpected keyword" in str(error):
+            raise UserError(f"task '{name}': option not supported ({error})") from error
+        raise
