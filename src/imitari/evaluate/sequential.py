@@ -230,9 +230,9 @@ class PairedSequentialTest(_PairedTest):
 
     The calibration is exact for outcomes that are independent or positively correlated over starts (the usual case:
     what is hard for one policy is hard for the other). Policies that are equally good but specialise in opposite
-    starts differ on more than half of the pairs, and at the very worst, on all of them, the error is 0.10 (50 pairs) or
-    0.11 (200 pairs) instead of 0.05; `discordance` 1 excludes that too, at the price of power (0.71 instead of 0.82 for 0.8 against
-    0.5 with 50 pairs).
+    starts differ on more than half of the pairs. At the very worst, on all of them, the error is 0.10 (50 pairs) or
+    0.11 (200 pairs) instead of 0.05. `discordance` 1 excludes that too, at the price of power (0.71 instead of 0.82
+    for success 0.8 against 0.5 with 50 pairs).
 
     Args:
         max_pairs: budget, fixed beforehand. When it is used up the decision has no winner.
