@@ -84,7 +84,17 @@ def fit_facts(method: Trained, demos: Demos, run: Run) -> dict[str, Any]:
 def finished(method: Trained, learner: Learner, scaler: Scaler, demos: Demos, run: Run) -> Agent:
     """The agent of a trained learner, remembering where it came from."""
     precision = choose(run.precision, learner, run.place)
-    return Agent(method, learner, scaler, demos.spec, {**fit_facts(method, demos, run), "precision": precision})
+    facts = {**fit_facts(method, demos, run), "starts": training_starts(demos), "precision": precision}
+    return Agent(method, learner, scaler, demos.spec, facts)
+
+
+def training_starts(demos: Demos) -> dict[str, list[int]]:
+    """Task name -> seeds of the starts that the demonstrations began from, where they are known."""
+    starts: dict[str, set[int]] = {}
+    for source in demos.table.source:
+        if "task_name" in source and "seed" in source:
+            starts.setdefault(str(source["task_name"]), set()).add(int(source["seed"]))
+    return {task: sorted(seeds) for task, seeds in starts.items()}
 
 
 def held_out_loss(learner: Learner, sampler: Sampler, scale: DeviceScaler, run: Run) -> Check:

@@ -1,0 +1,55 @@
+"""Roll a trained agent out and say how often it succeeds, with the interval.
+
+  imitari evaluate RUN --task TASK --episodes 100 --seeds 100000 [--json FILE]
+
+Every episode is one row of RUN/outcomes.parquet; the same command again goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+FIRST_START = 100_000  # far from the seeds that collections begin with
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="folder that `imitari train --out` wrote")
+    parser.add_argument("--task", help="default: the task of the training")
+    parser.add_argument("--episodes", type=int, default=100, help="starts to try (default 100)")
+    parser.add_argument("--seeds", type=int, default=FIRST_START, help=f"first start (default {FIRST_START})")
+    parser.add_argument("--together", type=int, default=50, help="environments stepped together (default 50)")
+    parser.add_argument("--json", type=Path, help="also write the summary here")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+
+    from imitari.core.errors import UserError
+    from imitari.envs import task_named
+    from imitari.evaluate.summary import summary
+    from imitari.jobs.evaluation import OUTCOMES, evaluate
+    from imitari.learn.agent import Agent
+
+    agent = Agent.load(args.run, args.device)
+    name = args.task or agent.facts.get("task")
+    if not name:
+        raise UserError(f"{args.run}: was trained without a task: say where to evaluate with --task")
+    if args.episodes < 1:
+        raise UserError(f"--episodes is {args.episodes}: it must be at least 1")
+    images = agent.spec.images
+    task = task_named(name, **({"pixels": next(iter(images.values())).shape[0]} if images else {}))
+    starts = range(args.seeds, args.seeds + args.episodes)
+    outcomes = evaluate(agent, task, starts, args.run / OUTCOMES, together=args.together, show=not args.quiet)
+    facts = {"run": str(args.run), "agent": agent.identity(), **summary(outcomes)}
+    print(
+        f"{task.name}: {facts['successes']} of {facts['episodes']} succeeded: {facts['success']:.1%} "
+        f"[{facts['low']:.1%}, {facts['high']:.1%}] (95 % Wilson); mean return {facts['return']:.4g}, "
+        f"mean best reward {facts['best_reward']:.4g}, mean length {facts['length']:.1f}"
+    )
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(facts, indent=1))
+    return 0

@@ -1,0 +1,35 @@
+"""List the tasks, or explain one."""
+
+from __future__ import annotations
+
+import argparse
+
+from imitari.core import registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="a suite, or explain this task (loads its simulator)")
+
+
+def run(args: argparse.Namespace) -> int:
+    suites = registry.entries("envs")
+    if args.name and args.name not in suites:
+        return _explain(args.name)
+    for suite, entry in suites.items():
+        if args.name in (None, suite):
+            print(f"{suite}: {entry.description}")
+            for name in entry.load().ids():
+                print(f"  {suite}/{name}" if name else f"  {suite}")
+    return 0
+
+
+def _explain(name: str) -> int:
+    from imitari.envs import task_named
+
+    task = task_named(name)
+    print(f"{task.name}: {task.description}")
+    print(f"  at most {task.limit} steps; {'has' if task.expert_for else 'no'} scripted expert")
+    for key, feature in {**task.spec.obs, "action": task.spec.action}.items():
+        names = f" ({', '.join(feature.names)})" if feature.names and len(feature.names) <= 12 else ""
+        print(f"  {key:<28} {feature.kind} {feature.shape}{names}")
+    return 0

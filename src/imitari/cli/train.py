@@ -1,0 +1,72 @@
+"""Train a method on demonstrations.
+
+  imitari train METHOD --data PATH --task TASK --seed N --out DIR [--preset small] [settings of the method]
+
+The same command again resumes a training that was cut off, bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from imitari.cli._parser import add_settings, chosen_settings
+from imitari.core.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("method", help="see `imitari methods`; its settings become flags")
+    parser.add_argument("--data", action="append", help="path or Hub id of demonstrations; repeat to join several")
+    parser.add_argument("--format", help="format of the data (recognised when not given)")
+    parser.add_argument("--task", help="see `imitari tasks`: tells names, bounds and angles, and is where some methods act")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default 0)")
+    parser.add_argument("--preset", help="a named group of settings (small, paper)")
+    parser.add_argument("--obs", nargs="+", help="observations to use (default: all that the task has too)")
+    parser.add_argument("--pixels", type=int, help="side of camera images; without it images are left out")
+    parser.add_argument("--episodes", type=int, help="use only so many demonstrations, drawn with the seed")
+    parser.add_argument("--holdout", type=float, default=0.0, help="share of episodes kept for a held-out loss (default 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic (default auto)")
+    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"], help="compile the update (default auto)")
+    parser.add_argument("--track", nargs="+", default=[], help="also send metrics to: tensorboard, wandb, trackio")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def add_settings_for(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Adds the settings of the method that the command line names, as flags."""
+    if words and not words[0].startswith("-"):
+        from imitari.learn.method import method_class
+
+        add_settings(parser, method_class(words[0]))
+
+
+def run(args: argparse.Namespace) -> int:
+    from imitari.jobs.training import TrainRequest, train
+
+    if args.out.is_file():
+        raise UserError(f"{args.out}: is a file: --out needs a folder")
+    request = TrainRequest(
+        method=args.method,
+        settings=chosen_settings(args),
+        preset=args.preset,
+        data=tuple(args.data or ()),
+        format=args.format,
+        task=args.task,
+        seed=args.seed,
+        obs=tuple(args.obs) if args.obs else None,
+        pixels=args.pixels,
+        episodes=args.episodes,
+        holdout=args.holdout,
+        device=args.device,
+        precision=args.precision,
+        compile=args.compile,
+        trackers=tuple(args.track),
+        show=not args.quiet,
+    )
+    agent = train(request, args.out)
+    print(f"trained {args.method}: {args.out} (agent {agent.identity()})")
+    if args.task:
+        print(f"next: imitari evaluate {args.out} --task {args.task} --episodes 100")
+    return 0

@@ -1,0 +1,41 @@
+"""Outcome: what one evaluated episode came to. One row of outcomes.parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imitari.core.episode import Episode
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Attributes:
+    policy: who acted (a name, or the identity of an agent).
+    task: its name.
+    start: seed that fixed the start; outcomes of two policies are paired by it.
+    train_seed: seed of the training, -1 where there is none.
+    success: as judged by the environment.
+    total: sum of rewards.
+    best: largest reward of a step.
+    length: steps taken.
+    ended: "terminated" or "truncated".
+    """
+
+    policy: str
+    task: str
+    start: int
+    train_seed: int
+    success: bool
+    total: float
+    best: float
+    length: int
+    ended: str
+
+    @staticmethod
+    def of(episode: Episode, policy: str, task: str, train_seed: int = -1) -> Outcome:
+        reward = episode.reward
+        best = float(reward.max()) if reward is not None and len(reward) else float("nan")
+        seed = int(episode.source.get("seed", -1))
+        return Outcome(
+            policy, task, seed, train_seed, bool(episode.success), episode.total, best, len(episode), episode.ended
+        )

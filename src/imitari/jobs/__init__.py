@@ -1,0 +1,1 @@
+"""Jobs: whole runs with a folder (a training, an evaluation, one arm of a claim) and the engines that carry them out."""

@@ -1,0 +1,173 @@
+"""A training from names and paths: what `imitari train` and the claims run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from imitari.core.demos import Demos
+from imitari.core.errors import UserError
+from imitari.core.spec import Spec
+from imitari.core.task import Task
+from imitari.learn.agent import Agent
+from imitari.learn.method import Method, method_class
+from imitari.learn.precision import Precision
+from imitari.learn.run import Run
+
+REQUEST = "train.json"
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Everything that decides a training, as plain values; the flags of `imitari train`."""
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    preset: str | None = None
+    data: tuple[str, ...] = ()
+    format: str | None = None
+    task: str | None = None
+    seed: int = 0
+    obs: tuple[str, ...] | None = None
+    pixels: int | None = None
+    episodes: int | None = None
+    holdout: float = 0.0
+    device: str = "auto"
+    precision: Precision = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    trackers: tuple[str, ...] = ()
+    show: bool = True
+
+
+def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task: Task | None = None) -> Agent:
+    """Trains into `folder`, or resumes there; returns (and saves) the agent.
+
+    Args:
+        request: what to do.
+        folder: agent, metrics, resume points, and the request.
+        demos: taken in the place of `request.data`.
+        task: taken in the place of `request.task`.
+    """
+    method = method_class(request.method).from_preset(request.preset, **request.settings)
+    task = task or _task(request)
+    _check_needs(method, request, demos, task)
+    demos = demos if demos is not None else _open(request)
+    demos = fitted_to(demos, task, request)
+    part, held = chosen(demos, request).split(request.holdout, request.seed)
+    _prepare(folder, request)
+    run = Run(
+        seed=request.seed,
+        device=request.device,
+        precision=request.precision,
+        folder=folder,
+        identity={"task": request.task},
+        compile=request.compile,
+        show=request.show,
+        trackers=request.trackers,
+        held=held,
+    )
+    agent = method.fit(part, run, task)
+    agent.facts["task"] = request.task
+    agent.save(folder)
+    run.metrics.close()
+    return agent
+
+
+def fitted_to(demos: Demos, task: Task | None, request: TrainRequest) -> Demos:
+    """The demos seen through the observations that were asked for, or else those that the task has too."""
+    keys = list(request.obs or ())
+    if not keys:
+        keys = list(demos.spec.obs)
+        if task is not None:
+            keys = [key for key in keys if key in task.spec.obs]
+        if request.pixels is None and any(demos.spec.obs[key].kind != "image" for key in keys):
+            keys = [key for key in keys if demos.spec.obs[key].kind != "image"]
+        keys = [key for key in keys if demos.spec.obs[key].kind != "text"]
+    if not keys:
+        wanted = ", ".join(task.spec.obs) if task else "any"
+        raise UserError(
+            f"{demos.provenance.path}: none of its observations ({', '.join(demos.spec.obs)}) is one of the task's "
+            f"({wanted}): choose with --obs, or another --task"
+        )
+    seen = demos if keys == list(demos.spec.obs) else demos.select(keys)
+    if task is not None:
+        _check_task(seen.spec, task, demos.provenance.path)
+    return seen
+
+
+def chosen(demos: Demos, request: TrainRequest) -> Demos:
+    """The subset of `request.episodes` demonstrations, drawn with the seed."""
+    if request.episodes is None or request.episodes == len(demos):
+        return demos
+    if not 1 <= request.episodes <= len(demos):
+        raise UserError(f"--episodes is {request.episodes}: {demos.provenance.path} holds {len(demos)}")
+    order = np.random.default_rng([request.seed, 0xDE]).permutation(len(demos))
+    return demos.keep(np.sort(order[: request.episodes]), f"--episodes {request.episodes}")
+
+
+def read_request(folder: Path) -> TrainRequest:
+    """The request that a run folder was made from."""
+    path = folder / REQUEST
+    try:
+        data = json.loads(path.read_text())
+        return TrainRequest(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    except (OSError, json.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{path}: is missing or damaged: give the folder that `imitari train --out` wrote") from error
+
+
+def _check_needs(method: Method, request: TrainRequest, demos: Demos | None, task: Task | None) -> None:
+    if not request.data and demos is None and "task" not in method.needs:
+        raise UserError(f"method '{request.method}' learns from demonstrations: give --data PATH")
+    if method.needs & {"task", "expert"} and task is None:
+        raise UserError(f"method '{request.method}' acts while it learns: give --task")
+    if "expert" in method.needs and task is not None and task.expert_for is None:
+        raise UserError(f"method '{request.method}' asks an expert, and task '{task.name}' has none: choose another --task")
+
+
+def _check_task(spec: Spec, task: Task, path: str) -> None:
+    for key, feature in spec.obs.items():
+        need = task.spec.obs.get(key)
+        if need is not None and need.shape != feature.shape:
+            raise UserError(f"{path}: observation '{key}' has shape {feature.shape}, and task '{task.name}' gives {need.shape}")
+    if spec.action.shape != task.spec.action.shape:
+        raise UserError(
+            f"{path}: action has shape {spec.action.shape}, and task '{task.name}' takes {task.spec.action.shape}: "
+            "choose the task that the data was recorded in"
+        )
+
+
+def _task(request: TrainRequest) -> Task | None:
+    from imitari.envs import task_named
+
+    if request.task is None:
+        return None
+    return task_named(request.task, **({} if request.pixels is None else {"pixels": request.pixels}))
+
+
+def _open(request: TrainRequest) -> Demos:
+    from imitari.data.opening import ReadOptions, open_demos
+
+    options = ReadOptions(pixels=request.pixels, cameras=None if request.pixels or request.obs else ())
+    if not request.data:
+        raise UserError(f"method '{request.method}' needs demonstrations here: give --data PATH")
+    return Demos.concat([open_demos(path, request.format, options) for path in request.data])
+
+
+def _prepare(folder: Path, request: TrainRequest) -> None:
+    text = json.dumps(dataclasses.asdict(request), indent=1)
+    path = folder / REQUEST
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        reason = re.sub(r"^\[Errno \d+\] ", "", str(error))
+        raise UserError(f"{folder}: cannot be written ({reason}): choose another --out or free some space") from error

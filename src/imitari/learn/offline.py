@@ -1,0 +1,138 @@
+"""Fitting on transitions with rewards: what offline reinforcement learning methods share."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from imitari.core.columns import ArrayColumn
+from imitari.core.demos import Demos
+from imitari.core.episode import REWARD
+from imitari.core.errors import UserError
+from imitari.core.task import Task
+from imitari.data.sampling import Batches, Transitions
+from imitari.data.scaling import Scaler, ScalingKind
+from imitari.learn.agent import Agent
+from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
+from imitari.learn.learner import Learner
+from imitari.learn.method import Trained
+from imitari.learn.optim import Optim, Schedule
+from imitari.learn.run import Run
+from imitari.learn.scaled import DeviceScaler
+
+RewardScaling = Literal["none", "returns"]
+
+
+@dataclass(frozen=True)
+class Offline(Trained):
+    """Settings that methods on transitions share."""
+
+    lr: float = 3e-4  # peak learning rate
+    actor_schedule: Schedule = "constant"  # of the actor's rate alone: constant or cosine
+    gamma: float = 0.99  # discount a step
+    n_step: int = 1  # rewards summed before bootstrapping
+    reward_shift: float = 0.0  # added to every reward
+    reward_scaling: RewardScaling = "none"  # "returns": best and worst episode differ by 1000
+
+    def optim(self) -> Optim:
+        decayed = ("actor.",) if self.actor_schedule == "cosine" else ()
+        return PartlyDecayed(**dataclasses.asdict(super().optim()), decayed=decayed)
+
+
+@dataclass(frozen=True)
+class PartlyDecayed(Optim):
+    """An `Optim` that lowers the rate of some parts of the learner to zero along a cosine.
+
+    Attributes:
+        decayed: prefixes of parameter names; the other parameters follow `schedule`.
+    """
+
+    decayed: tuple[str, ...] = ()
+
+    def build(self, learner: Learner) -> torch.optim.Optimizer:
+        optimiser = super().build(learner)
+        chosen = {id(value) for name, value in learner.named_parameters() if name.startswith(self.decayed)}
+        for group in list(optimiser.param_groups):
+            moved = [value for value in group["params"] if id(value) in chosen]
+            group["params"] = [value for value in group["params"] if id(value) not in chosen]
+            group["decayed"] = False
+            if moved:
+                optimiser.add_param_group({**group, "params": moved, "decayed": True})
+        return optimiser
+
+    def set_rate(self, optimiser: torch.optim.Optimizer, step: int, steps: int) -> float:
+        rate = super().set_rate(optimiser, step, steps)
+        lowered = self.lr * dataclasses.replace(self, schedule="cosine").factor(step, steps)
+        for group in optimiser.param_groups:
+            if group["decayed"]:
+                group["lr"] = lowered * group["scale"]
+        return rate
+
+
+def fit_transitions(
+    method: Offline,
+    demos: Demos,
+    run: Run,
+    task: Task | None = None,
+    *,
+    obs_scaling: ScalingKind = "meanstd",
+    action_scaling: ScalingKind = "minmax",
+) -> Agent:
+    """Fits `method.learner` to the transitions of the demonstrations.
+
+    Args:
+        method: settings.
+        demos: the training part, with rewards.
+        run: where and how.
+        task: fills in names, bounds and periods that the data does not carry.
+
+    Raises:
+        UserError: when there are no rewards.
+    """
+    demos = described(demos, task)
+    run.identity = {**run.identity, **fit_facts(method, demos, run)}
+    scaler = Scaler.fit(demos, obs_scaling, action_scaling)
+    learner = run.build(lambda: method.learner(demos.spec))
+    scale = DeviceScaler(scaler, demos.spec, run.place)
+    factor = reward_factor(demos, method.reward_scaling)
+    batches = Batches(_transitions(method, demos, factor), method.batch, run.seed)
+    held = _transitions(method, run.held.with_spec(demos.spec), factor) if run.held else None
+    run.train(
+        learner,
+        batches,
+        method.optim(),
+        method.steps,
+        scale,
+        check=held_out_loss(learner, held, scale, run) if held else None,
+        check_every=max(1, method.steps // 20),
+    )
+    return finished(method, learner, scaler, demos, run)
+
+
+def reward_factor(demos: Demos, scaling: RewardScaling) -> float:
+    """What rewards are multiplied with: 1, or 1000 over the range of the episodes' returns (Kostrikov et al. 2021, section 5.1)."""
+    if scaling == "none":
+        return 1.0
+    if scaling != "returns":
+        raise UserError(f"reward_scaling '{scaling}' is unknown: choose none or returns")
+    returns = [episode.total for episode in demos]
+    spread = max(returns) - min(returns)
+    if not spread > 0:
+        raise UserError(
+            f"{demos.provenance.path}: column '{REWARD}' sums to {returns[0]:g} in every episode: use --reward-scaling none"
+        )
+    return 1000.0 / spread
+
+
+def _transitions(method: Offline, demos: Demos, factor: float) -> Transitions:
+    """Transitions with the reward (r + shift) * factor."""
+    if demos.has_reward and (factor != 1.0 or method.reward_shift):
+        column = demos.columns[REWARD]
+        reward = column.take(np.arange(column.shape[0])).astype(np.float32)
+        changed = ArrayColumn(((reward + method.reward_shift) * factor).astype(np.float32))
+        demos = Demos(demos.spec, {**demos.columns, REWARD: changed}, demos.table, demos.provenance)
+    return Transitions(demos, method.n_step, method.gamma)

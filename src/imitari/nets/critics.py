@@ -1,0 +1,262 @@
+"""Value functions and Gaussian policies. Several critics are one network with stacked weights, not several networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imitari.core.spec import Feature, Spec
+from imitari.nets.encoder import ObsEncoder
+from imitari.nets.heads.actions import Choice, ChoiceHead
+from imitari.nets.mlp import ACTIVATIONS, Activation, mlp
+
+HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+
+
+class StackedLinear(nn.Module):
+    """E linear layers as one batched product, each with the initial weights that `nn.Linear` draws.
+
+    Args:
+        count: layers E.
+        inputs, outputs: widths.
+    """
+
+    def __init__(self, count: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.count = count
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(count, inputs, outputs).uniform_(-bound, bound))
+        # Flat, so that the optimiser takes it for what it is: biases, which are not decayed.
+        self.bias = nn.Parameter(torch.empty(count * outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs), seen by all layers, or (E, B, inputs), to (E, B, outputs)."""
+        if x.ndim == 2:
+            x = x.expand(self.count, *x.shape)
+        return torch.baddbmm(self.bias.view(self.count, 1, -1), x, self.weight)
+
+
+class StackedNorm(nn.Module):
+    """Layer normalisation (Ba et al. 2016) of (E, B, width) with gain and shift of each network's own."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.count, self.width = count, width
+        self.gain = nn.Parameter(torch.ones(count * width))
+        self.shift = nn.Parameter(torch.zeros(count * width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gain, shift = (value.view(self.count, 1, self.width) for value in (self.gain, self.shift))
+        return torch.addcmul(shift, functional.layer_norm(x, (self.width,)), gain)
+
+
+def stacked_mlp(
+    count: int,
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int,
+    *,
+    activation: Activation = "relu",
+    norm: bool = False,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """`count` perceptrons of one shape: (B, inputs) to (count, B, outputs). Arguments as of `nets.mlp.mlp`."""
+    layers: list[nn.Module] = []
+    width = inputs
+    for size in hidden:
+        layers.append(StackedLinear(count, width, size))
+        if norm:
+            layers.append(StackedNorm(count, size))
+        layers.append(ACTIVATIONS[activation]())
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        width = size
+    layers.append(StackedLinear(count, width, outputs))
+    return nn.Sequential(*layers)
+
+
+def action_width(action: Feature) -> int:
+    """Scalars that `flat_action` gives."""
+    return action.choices if action.kind == "choice" else action.size
+
+
+def flat_action(value: Tensor, action: Feature) -> Tensor:
+    """Actions (..., *shape) as vectors (..., width): numbers as they are, a choice as one-hot."""
+    if action.kind == "choice":
+        return functional.one_hot(value.long().squeeze(-1), action.choices).float()
+    return value.flatten(value.ndim - len(action.shape))
+
+
+class Critics(nn.Module):
+    """E action values Q_e(s, a) in one batched computation.
+
+    Args:
+        spec: observations and action.
+        hidden: widths of the layers.
+        count: critics E; 2 are twin critics (Fujimoto et al. 2018).
+        norm: LayerNorm before each activation.
+        dropout: after each activation.
+    """
+
+    def __init__(
+        self, spec: Spec, hidden: Sequence[int], count: int = 2, *, norm: bool = False, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.action = spec.action
+        self.encoder = ObsEncoder(spec)
+        inputs = self.encoder.width + action_width(spec.action)
+        self.body = stacked_mlp(count, inputs, hidden, 1, norm=norm, dropout=dropout)
+
+    def forward(self, obs: dict[str, Tensor], action: Tensor) -> Tensor:
+        """Observations (B, ...) and actions (B, *shape) to (E, B); actions (B, N, *shape), N a state, to (E, B, N)."""
+        features, flat = self.encoder(obs), flat_action(action, self.action)
+        if flat.ndim == 2:
+            return self.body(torch.cat([features, flat], -1)).squeeze(-1)
+        features = features.unsqueeze(1).expand(-1, flat.shape[1], -1)
+        value = self.body(torch.cat([features, flat], -1).flatten(0, 1))
+        return value.view(-1, *flat.shape[:2])
+
+
+class StateValue(nn.Module):
+    """V(s): observations (B, ...) to (B,)."""
+
+    def __init__(self, spec: Spec, hidden: Sequence[int], *, norm: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = ObsEncoder(spec)
+        self.body = mlp(self.encoder.width, hidden, 1, norm=norm, dropout=dropout)
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        return self.body(self.encoder(obs)).squeeze(-1)
+
+
+@dataclass
+class Gaussian:
+    """A diagonal Gaussian over actions (B, A).
+
+    Attributes:
+        mean: (B, A).
+        log_scale: (A,) or (B, A), natural logarithm of the deviation.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+
+    def loss(self, target: Tensor) -> Tensor:
+        """-log N(target), (B,)."""
+        error = (target - self.mean.float()) * torch.exp(-self.log_scale)
+        return (0.5 * error**2 + self.log_scale + HALF_LOG_TAU).sum(-1)
+
+    def sample(self) -> Tensor:
+        """With gradient through the reparameterisation."""
+        return self.mean + self.log_scale.exp() * torch.randn_like(self.mean)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.mean
+
+
+@dataclass
+class TanhGaussian:
+    """tanh of a diagonal Gaussian (Haarnoja et al. 2018, appendix C): actions within (-1, 1).
+
+    Attributes:
+        mean, log_scale: before tanh, (B, A).
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """An action (B, A), with gradient, and its log-density (B,)."""
+        inner = Gaussian(self.mean.float(), self.log_scale)
+        raw = inner.sample()
+        return torch.tanh(raw), -inner.loss(raw) - _log_slope(raw)
+
+    def loss(self, target: Tensor) -> Tensor:
+        """-log density of an action, (B,). Actions at the border are moved inside by 1e-6, where the density is finite."""
+        raw = torch.atanh(target.clamp(-1 + 1e-6, 1 - 1e-6))
+        return Gaussian(self.mean.float(), self.log_scale).loss(raw) + _log_slope(raw)
+
+    def sample(self) -> Tensor:
+        return self.draw()[0]
+
+    @property
+    def mode(self) -> Tensor:
+        """tanh of the mean: the median of each dimension."""
+        return torch.tanh(self.mean)
+
+
+def _log_slope(raw: Tensor) -> Tensor:
+    """Sum over dimensions of log(1 - tanh(raw)^2), in a form that does not underflow."""
+    return (2 * (math.log(2) - raw - functional.softplus(-2 * raw))).sum(-1)
+
+
+class GaussianActor(nn.Module):
+    """A Gaussian around a mean within (-1, 1), with one deviation a dimension that does not depend on the state.
+
+    Choices get a categorical distribution instead.
+
+    Args:
+        spec: observations and action.
+        hidden: widths of the layers.
+        log_scale: bounds on the logarithm of the deviation; it begins at 0 (or at the nearer bound).
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        hidden: Sequence[int],
+        *,
+        norm: bool = False,
+        dropout: float = 0.0,
+        log_scale: tuple[float, float] = (-5.0, 2.0),
+    ) -> None:
+        super().__init__()
+        self.encoder = ObsEncoder(spec)
+        self.bounds = log_scale
+        self.discrete = spec.action.kind == "choice"
+        width = hidden[-1] if self.discrete else spec.action.size
+        self.body = mlp(self.encoder.width, hidden[:-1] if self.discrete else hidden, width, norm=norm, dropout=dropout)
+        if self.discrete:
+            self.head = ChoiceHead(width, spec.action.choices)
+        else:
+            self.log_scale = nn.Parameter(torch.zeros(width).clamp(*log_scale))
+
+    def forward(self, obs: dict[str, Tensor]) -> Gaussian | Choice:
+        out = self.body(self.encoder(obs))
+        if self.discrete:
+            return self.head(out.relu())
+        return Gaussian(torch.tanh(out), self.log_scale.clamp(*self.bounds))
+
+
+class TanhGaussianActor(nn.Module):
+    """The policy of soft actor-critic: mean and deviation depend on the state, actions are squashed.
+
+    Args:
+        spec: observations and action (numbers).
+        hidden: widths of the layers.
+        log_scale: bounds on the logarithm of the deviation.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        hidden: Sequence[int],
+        *,
+        norm: bool = False,
+        dropout: float = 0.0,
+        log_scale: tuple[float, float] = (-5.0, 2.0),
+    ) -> None:
+        super().__init__()
+        self.encoder = ObsEncoder(spec)
+        self.bounds = log_scale
+        self.body = mlp(self.encoder.width, hidden, 2 * spec.action.size, norm=norm, dropout=dropout)
+
+    def forward(self, obs: dict[str, Tensor]) -> TanhGaussian:
+        mean, log_scale = self.body(self.encoder(obs)).float().chunk(2, -1)
+        return TanhGaussian(mean, log_scale.clamp(*self.bounds))
