@@ -19,17 +19,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="see `imitari methods`; its settings become flags")
     parser.add_argument("--data", action="append", help="path or Hub id of demonstrations; repeat to join several")
     parser.add_argument("--format", help="format of the data (recognised when not given)")
-    parser.add_argument("--task", help="see `imitari tasks`: tells names, bounds and angles, and is where some methods act")
+    parser.add_argument(
+        "--task", help="see `imitari tasks`: tells names, bounds and angles, and is where some methods act"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default 0)")
     parser.add_argument("--preset", help="a named group of settings (small, paper)")
     parser.add_argument("--obs", nargs="+", help="observations to use (default: all that the task has too)")
     parser.add_argument("--pixels", type=int, help="side of camera images; without it images are left out")
     parser.add_argument("--episodes", type=int, help="use only so many demonstrations, drawn with the seed")
-    parser.add_argument("--holdout", type=float, default=0.0, help="share of episodes kept for a held-out loss (default 0)")
+    parser.add_argument(
+        "--holdout", type=float, default=0.0, help="share of episodes kept for a held-out loss (default 0)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic (default auto)")
-    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"], help="compile the update (default auto)")
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic (default auto)"
+    )
+    parser.add_argument(
+        "--compile", default="auto", choices=["auto", "on", "off"], help="compile the update (default auto)"
+    )
     parser.add_argument("--track", nargs="+", default=[], help="also send metrics to: tensorboard, wandb, trackio")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 

@@ -17,8 +17,8 @@ class World(Protocol):
     """`count` environments stepped together: the part of gymnasium.vector.VectorEnv that is used here.
 
     An environment that has finished is frozen: its observation repeats, its reward is 0, its flags stay as they were.
-    `step` returns (obs, reward (B,), terminated (B,), truncated (B,), info); `info["success"]` is (B,) bool: whether the
-    environment counts the episode as solved up to now.
+    `step` returns (obs, reward (B,), terminated (B,), truncated (B,), info); `info["success"]` is (B,) bool: whether
+    the environment counts the episode as solved up to now.
     """
 
     num_envs: int

@@ -106,6 +106,6 @@ def _download(name: str) -> Path:
     except Exception as error:  # the client raises many kinds; all mean that the set did not arrive
         reason = type(error).__name__
         raise UserError(
-            f"{name}: is not a path here and could not be downloaded as a Hub id ({reason}): check the name and the network, "
-            "or give a local path"
+            f"{name}: is not a path here and could not be downloaded as a Hub id ({reason}): "
+            "check the name and the network, or give a local path"
         ) from error

@@ -23,8 +23,10 @@ class Scaling:
     """y = (x - offset) / width, elementwise over the feature.
 
     Attributes:
-        kind: "minmax" and "quantile" (2nd and 98th percentile, clipped to 1.5) map to [-1, 1]; "meanstd" to mean 0, deviation 1.
-        offset, width: of the feature's shape, float32. A dimension that never changes has width 1; an angle is left as it is.
+        kind: "minmax" and "quantile" (2nd and 98th percentile, clipped to 1.5) map to [-1, 1]; "meanstd" to mean 0,
+            deviation 1.
+        offset, width: of the feature's shape, float32. A dimension that never changes has width 1; an angle stays as
+            it is.
         clip: bound on |y|, or None.
     """
 

@@ -1,1 +1,1 @@
-"""Jobs: whole runs with a folder (a training, an evaluation, one arm of a claim) and the engines that carry them out."""
+"""Jobs: whole runs with a folder (a training, an evaluation, an arm of a claim), and engines that carry them out."""

@@ -60,5 +60,6 @@ def _refuse_overlap(agent: Agent, task: Task, seeds: Sequence[int]) -> None:
     both = sorted(seen & set(seeds))
     if both:
         raise UserError(
-            f"start {both[0]} (of {len(both)}) was in the training data of this agent: choose --seeds beyond {max(seen)}"
+            f"start {both[0]} (of {len(both)}) was in the training data of this agent: "
+            f"choose --seeds beyond {max(seen)}"
         )

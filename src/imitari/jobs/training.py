@@ -17,7 +17,7 @@ from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.core.task import Task
 from imitari.learn.agent import Agent
-from imitari.learn.method import Method, method_class
+from imitari.learn.method import Method, as_tuple, method_class
 from imitari.learn.precision import Precision
 from imitari.learn.run import Run
 
@@ -116,8 +116,9 @@ def read_request(folder: Path) -> TrainRequest:
     """The request that a run folder was made from."""
     path = folder / REQUEST
     try:
-        data = json.loads(path.read_text())
-        return TrainRequest(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        data: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = {key: as_tuple(value) for key, value in data.items()}
+        return TrainRequest(**values)
     except (OSError, json.JSONDecodeError, TypeError) as error:
         raise UserError(f"{path}: is missing or damaged: give the folder that `imitari train --out` wrote") from error
 
@@ -128,14 +129,18 @@ def _check_needs(method: Method, request: TrainRequest, demos: Demos | None, tas
     if method.needs & {"task", "expert"} and task is None:
         raise UserError(f"method '{request.method}' acts while it learns: give --task")
     if "expert" in method.needs and task is not None and task.expert_for is None:
-        raise UserError(f"method '{request.method}' asks an expert, and task '{task.name}' has none: choose another --task")
+        raise UserError(
+            f"method '{request.method}' asks an expert, and task '{task.name}' has none: choose another --task"
+        )
 
 
 def _check_task(spec: Spec, task: Task, path: str) -> None:
     for key, feature in spec.obs.items():
         need = task.spec.obs.get(key)
         if need is not None and need.shape != feature.shape:
-            raise UserError(f"{path}: observation '{key}' has shape {feature.shape}, and task '{task.name}' gives {need.shape}")
+            raise UserError(
+                f"{path}: observation '{key}' has shape {feature.shape}, and task '{task.name}' gives {need.shape}"
+            )
     if spec.action.shape != task.spec.action.shape:
         raise UserError(
             f"{path}: action has shape {spec.action.shape}, and task '{task.name}' takes {task.spec.action.shape}: "

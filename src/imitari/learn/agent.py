@@ -1,4 +1,4 @@
-"""Agent: a trained learner with everything that acting needs. History, chunk execution and unscaling happen here, once."""
+"""Agent: a trained learner with all that acting needs. History, chunk execution and unscaling happen here, once."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Agent:
             raise UserError(f"this agent does not fit {where}: {problem}")
 
     def identity(self) -> str:
-        """Hash over weights, scaling, framing, settings, spec and code version: what makes the policy act as it does."""
+        """Hash over weights, scaling, framing, settings, spec and code version: all that makes the policy act so."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
         for name, value in sorted(self.learner.state_dict().items()):
             digest.update(name.encode())
@@ -202,7 +202,7 @@ class Agent:
         agent = Agent(method, learner, scaler, spec, facts)
         if agent.identity() != data["identity"]:
             raise UserError(
-                f"{folder}: field 'identity' in agent.json does not match the weights, scaling, framing and settings beside it: "
-                "something was changed after training; restore the folder or train again"
+                f"{folder}: field 'identity' in agent.json does not match the weights, scaling, framing and settings "
+                "beside it: something was changed after training; restore the folder or train again"
             )
         return agent

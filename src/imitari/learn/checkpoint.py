@@ -1,4 +1,4 @@
-"""Resume points: everything a training needs to go on bit for bit, in one safetensors file that is replaced atomically."""
+"""Resume points: all that a training needs to go on bit for bit, in one file that is replaced atomically."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from imitari.core.demos import Demos
-from imitari.core.spec import Spec
 from imitari.core.task import Task
 from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler, ScalingKind

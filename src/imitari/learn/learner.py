@@ -73,7 +73,8 @@ class Lagged(nn.Module):
         """Moves the copy when `step` (counted from 1) is a multiple of `every`."""
         if step % self.every:
             return
-        mine, theirs = list(self.copy.parameters()), list(self._online[0].parameters())
+        mine: list[Tensor] = list(self.copy.parameters())
+        theirs: list[Tensor] = list(self._online[0].parameters())
         torch._foreach_lerp_(mine, theirs, self.tau)  # pyright: ignore[reportPrivateUsage]
         for own, other in zip(self.copy.buffers(), self._online[0].buffers(), strict=True):
             own.copy_(other)

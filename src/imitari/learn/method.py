@@ -56,7 +56,7 @@ class Method:
         for key in data:
             if key not in fields:
                 raise UserError(f"method '{cls.name()}' has no setting '{key}': there are {', '.join(fields)}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        return cls(**{key: as_tuple(value) for key, value in data.items()})
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -72,6 +72,11 @@ class Method:
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one)."""
         raise NotImplementedError
+
+
+def as_tuple(value: Any) -> Any:
+    """A JSON list as the tuple that it was before it was saved."""
+    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
 
 
 @dataclass(frozen=True)

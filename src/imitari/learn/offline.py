@@ -114,16 +114,19 @@ def fit_transitions(
 
 
 def reward_factor(demos: Demos, scaling: RewardScaling) -> float:
-    """What rewards are multiplied with: 1, or 1000 over the range of the episodes' returns (Kostrikov et al. 2021, section 5.1)."""
-    if scaling == "none":
-        return 1.0
-    if scaling != "returns":
+    """What rewards are multiplied with: 1, or 1000 over the range of returns (Kostrikov et al. 2021, section 5.1)."""
+    if scaling not in ("none", "returns"):
         raise UserError(f"reward_scaling '{scaling}' is unknown: choose none or returns")
-    returns = [episode.total for episode in demos]
+    if scaling == "none" or not demos.has_reward:
+        return 1.0
+    column, table = demos.columns[REWARD], demos.table
+    spans = zip(table.start.tolist(), (table.start + table.length).tolist(), strict=True)
+    returns = [float(column.span(start, stop).sum()) for start, stop in spans]
     spread = max(returns) - min(returns)
     if not spread > 0:
         raise UserError(
-            f"{demos.provenance.path}: column '{REWARD}' sums to {returns[0]:g} in every episode: use --reward-scaling none"
+            f"{demos.provenance.path}: column '{REWARD}' sums to {returns[0]:g} in every episode: "
+            "set reward_scaling to none"
         )
     return 1000.0 / spread
 

@@ -27,7 +27,7 @@ def native_bf16(kind: str) -> bool:
 
 
 def choose(precision: Precision, learner: nn.Module, device: torch.device) -> Literal["fp32", "bf16"]:
-    """Resolves "auto" from the device and the size of the network, never from a timing: it must not vary between runs."""
+    """Resolves "auto" from device and network size, never from a timing: it must not vary between runs."""
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"precision '{precision}' is unknown: choose auto, fp32 or bf16")
     if precision != "auto":
