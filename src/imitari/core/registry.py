@@ -33,7 +33,7 @@ def entries(folder: str) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     root = PACKAGE / folder
     for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
+        parts: tuple[str, ...] = path.relative_to(root).with_suffix("").parts
         if parts[-1] == "__init__" and len(parts) == 3:
             parts = parts[:-1]  # <shelf>/<name>/__init__.py: a method in a folder of its own
         if parts[-1].startswith("_") or len(parts) > 2 or (len(parts) == 2 and parts[0].startswith("_")):
