@@ -178,7 +178,7 @@ class TanhGaussian:
         return torch.tanh(raw), -inner.loss(raw) - _log_slope(raw)
 
     def loss(self, target: Tensor) -> Tensor:
-        """-log density of an action, (B,). Actions at the border are moved inside by 1e-6, where the density is finite."""
+        """-log density of an action, (B,). Actions at the border are moved inside by 1e-6, where it is finite."""
         raw = torch.atanh(target.clamp(-1 + 1e-6, 1 - 1e-6))
         return Gaussian(self.mean.float(), self.log_scale).loss(raw) + _log_slope(raw)
 
