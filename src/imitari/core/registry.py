@@ -33,9 +33,9 @@ def entries(folder: str) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     root = PACKAGE / folder
     for path in sorted(root.rglob("*.py")):
-        parts: tuple[str, ...] = path.relative_to(root).with_suffix("").parts
+        parts = list(path.relative_to(root).with_suffix("").parts)
         if parts[-1] == "__init__" and len(parts) == 3:
-            parts = parts[:-1]  # <shelf>/<name>/__init__.py: a method in a folder of its own
+            parts.pop()  # <shelf>/<name>/__init__.py: a method in a folder of its own
         if parts[-1].startswith("_") or len(parts) > 2 or (len(parts) == 2 and parts[0].startswith("_")):
             continue
         name, shelf = parts[-1], parts[0] if len(parts) > 1 else ""

@@ -58,10 +58,7 @@ class Feature:
     @staticmethod
     def from_json(data: dict[str, Any]) -> Feature:
         known = {entry.name for entry in dataclasses.fields(Feature)}
-        values = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known
-        }
-        return Feature(**values)
+        return Feature(**{key: as_tuple(value) for key, value in data.items() if key in known})
 
 
 @dataclass(frozen=True)
@@ -100,6 +97,11 @@ class Spec:
     def from_json(data: dict[str, Any]) -> Spec:
         obs = {key: Feature.from_json(value) for key, value in data["obs"].items()}
         return Spec(obs, Feature.from_json(data["action"]))
+
+
+def as_tuple(value: Any) -> Any:
+    """A JSON list as the tuple that it was before it was saved."""
+    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _fill(feature: Feature, other: Feature | None) -> Feature:

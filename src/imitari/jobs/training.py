@@ -14,10 +14,10 @@ import numpy as np
 
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
-from imitari.core.spec import Spec
+from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.learn.agent import Agent
-from imitari.learn.method import Method, as_tuple, method_class
+from imitari.learn.method import Method, method_class
 from imitari.learn.precision import Precision
 from imitari.learn.run import Run
 

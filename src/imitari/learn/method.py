@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from imitari.core import registry
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
-from imitari.core.spec import Spec
+from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
@@ -72,11 +72,6 @@ class Method:
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one)."""
         raise NotImplementedError
-
-
-def as_tuple(value: Any) -> Any:
-    """A JSON list as the tuple that it was before it was saved."""
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
 
 
 @dataclass(frozen=True)
