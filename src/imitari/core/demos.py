@@ -253,7 +253,8 @@ class Demos(Sequence[Episode]):
         for values in (self.table.length, self.table.success, self.table.ended):
             digest.update(np.ascontiguousarray(values).astype(np.int64).tobytes())
         rows = self.rows()
-        for key in sorted((*self.spec.obs, ACTION, *([REWARD] if self.has_reward else []))):
+        names: list[str] = [*self.spec.obs, ACTION, *([REWARD] if self.has_reward else [])]
+        for key in sorted(names):
             column = self.columns[key]
             if isinstance(column, TextColumn):
                 continue

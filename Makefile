@@ -1,0 +1,38 @@
+# `make demo` and `make test` do all set-up on a machine that has only Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := sim,video,hdf5,zarr,ray,hub,track,test
+# One thread a process: two OpenMP threads beside another busy process slow each other down by more than they gain.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint format bench clean
+
+demo: $(READY)
+	$(BIN)/imitari demo --out runs/demo
+
+test: $(READY)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/pyright
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/pyright
+
+format: $(READY)
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	# torch first and exactly: a range could take a build with several gigabytes of GPU libraries.
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) runs build dist

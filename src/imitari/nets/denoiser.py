@@ -1,0 +1,81 @@
+"""Networks that clean a noisy action chunk, given a condition and the noise level: the parts of generative policies."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class LevelEmbedding(nn.Module):
+    """Sines and cosines of the noise level: (B,) in [0, 1] to (B, width)."""
+
+    def __init__(self, width: int, highest: float = 200.0) -> None:
+        super().__init__()
+        frequencies = torch.exp(torch.linspace(0, math.log(highest), width // 2))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, level: Tensor) -> Tensor:
+        angle = level.float()[:, None] * self.frequencies
+        return torch.cat([torch.sin(angle), torch.cos(angle)], -1)
+
+
+class _Block(nn.Module):
+    """A residual MLP whose norm is shifted, scaled and gated by the condition (AdaLN-Zero, Peebles & Xie 2023)."""
+
+    def __init__(self, width: int, expansion: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 3 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.body = nn.Sequential(
+            nn.Linear(width, expansion * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(expansion * width, width)
+        )
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(condition).chunk(3, -1)
+        return x + (1 + gate) * self.body(self.norm(x) * (1 + scale) + shift)
+
+
+class ChunkMLP(nn.Module):
+    """A residual MLP over the flattened chunk, conditioned through its norms.
+
+    Args:
+        condition: width of the condition vector.
+        chunk, action: shape of what is denoised.
+        width, depth, expansion: of the blocks.
+        dropout: inside the blocks.
+    """
+
+    def __init__(
+        self,
+        condition: int,
+        chunk: int,
+        action: int,
+        width: int = 256,
+        depth: int = 4,
+        expansion: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.shape = (chunk, action)
+        self.level = LevelEmbedding(64)
+        self.read_level = nn.Linear(64, width)
+        self.read_condition = nn.Sequential(nn.Linear(condition, width), nn.SiLU(), nn.Linear(width, width))
+        self.inlet = nn.Linear(chunk * action, width)
+        self.blocks = nn.ModuleList(_Block(width, expansion, dropout) for _ in range(depth))
+        self.outlet = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, chunk * action))
+        nn.init.zeros_(self.outlet[1].weight)
+        nn.init.zeros_(self.outlet[1].bias)
+
+    def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
+        """Noisy chunk (B, C, A), level (B,), condition (B, F) to (B, C, A)."""
+        seen = self.read_condition(condition)
+        modulation = functional.silu(seen + self.read_level(self.level(level)))
+        x = self.inlet(noisy.flatten(1)) + seen
+        for block in self.blocks:
+            x = block(x, modulation)
+        return self.outlet(x).unflatten(-1, self.shape)
