@@ -1,6 +1,8 @@
-"""Image encoders for small pictures: a residual convolutional trunk with a spatial soft-max, and random crops."""
+"""Encoders of small pictures: a residual convolutional trunk with random crops, read out as a vector or as tokens."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +17,14 @@ class _Block(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.GroupNorm(max(1, outputs // 16), outputs),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.GroupNorm(max(1, outputs // 16), outputs),
         )
         self.skip = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.body(x) + self.skip(x))
+        return functional.relu(self.body(x) + self.skip(x), inplace=True)
 
 
 class SpatialSoftmax(nn.Module):
@@ -36,34 +38,81 @@ class SpatialSoftmax(nn.Module):
         return torch.cat([(weight.sum(3) * rows).sum(2), (weight.sum(2) * columns).sum(2)], 1)
 
 
+class ConvTrunk(nn.Module):
+    """uint8 (N, height, width, channels) to feature maps (N, widths[-1], h, w), h about height / 2^(len(widths) + 1).
+
+    Args:
+        shape: (height, width, channels).
+        crop: share of the side kept: one random crop a sample in training, the centre otherwise.
+        widths: channels of the stages; each halves the resolution, after a stem that halves it once.
+
+    Attributes:
+        grid: (h, w) of the feature maps.
+    """
+
+    def __init__(self, shape: tuple[int, ...], crop: float = 0.9, widths: tuple[int, ...] = (32, 64, 64)) -> None:
+        super().__init__()
+        height, width, channels = shape
+        self.crop = (_kept(height, crop), _kept(width, crop))
+        stem = nn.Conv2d(channels, widths[0], 5, 2, 2)
+        blocks = [_Block(inputs, outputs, 2) for inputs, outputs in zip(widths[:1] + widths[:-1], widths, strict=True)]
+        self.layers = nn.Sequential(stem, nn.ReLU(inplace=True), *blocks)
+        halvings = 2 ** (len(widths) + 1)
+        self.grid = (math.ceil(self.crop[0] / halvings), math.ceil(self.crop[1] / halvings))
+        # Pictures arrive channel-last: weights laid out alike save a reordering of every map.
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = random_crop(image, self.crop) if self.training else centre_crop(image, self.crop)
+        kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else torch.float32
+        return self.layers(x.permute(0, 3, 1, 2).to(kind).mul_(1 / 127.5).sub_(1))
+
+
 class ImageEncoder(nn.Module):
     """uint8 (..., height, width, channels) to (..., features).
 
     Args:
         shape: (height, width, channels).
         features: of the output.
-        crop: share of the side kept: one random crop a sample in training, the centre otherwise.
-        widths: channels of the stages; each halves the resolution.
+        crop, widths: see `ConvTrunk`.
     """
 
     def __init__(
         self, shape: tuple[int, ...], features: int, crop: float = 0.9, widths: tuple[int, ...] = (32, 64, 64)
     ) -> None:
         super().__init__()
-        height, width, channels = shape
-        self.crop = (max(8, round(height * crop)), max(8, round(width * crop)))
-        stem = nn.Conv2d(channels, widths[0], 5, 2, 2)
-        blocks = [_Block(inputs, outputs, 2) for inputs, outputs in zip(widths[:1] + widths[:-1], widths, strict=True)]
-        self.trunk = nn.Sequential(stem, nn.ReLU(), *blocks)
+        self.trunk = ConvTrunk(shape, crop, widths)
         self.pool = SpatialSoftmax()
         self.out = nn.Linear(2 * widths[-1], features)
 
     def forward(self, image: Tensor) -> Tensor:
-        lead = image.shape[:-3]
-        x = image.reshape(-1, *image.shape[-3:])
-        x = random_crop(x, self.crop) if self.training else centre_crop(x, self.crop)
-        x = x.permute(0, 3, 1, 2).float() / 127.5 - 1
-        return self.out(self.pool(self.trunk(x))).reshape(*lead, -1)
+        flat = image.reshape(-1, *image.shape[-3:])
+        return self.out(self.pool(self.trunk(flat))).reshape(*image.shape[:-3], -1)
+
+
+class ImageTokens(nn.Module):
+    """uint8 (..., height, width, channels) to one token a cell of the feature map: (..., h w, width).
+
+    Args:
+        shape: (height, width, channels).
+        width: of a token.
+        crop, widths: see `ConvTrunk`.
+
+    Attributes:
+        count: tokens an image.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int, crop: float = 0.9, widths: tuple[int, ...] = (32, 64, 64)
+    ) -> None:
+        super().__init__()
+        self.trunk = ConvTrunk(shape, crop, widths)
+        self.out = nn.Linear(widths[-1], width)
+        self.count = self.trunk.grid[0] * self.trunk.grid[1]
+
+    def forward(self, image: Tensor) -> Tensor:
+        cells = self.trunk(image.reshape(-1, *image.shape[-3:])).permute(0, 2, 3, 1).flatten(1, 2)
+        return self.out(cells).reshape(*image.shape[:-3], self.count, -1)
 
 
 def centre_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -82,3 +131,7 @@ def random_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
     rows = top + torch.arange(size[0], device=image.device).view(1, -1, 1)
     columns = left + torch.arange(size[1], device=image.device).view(1, 1, -1)
     return image[torch.arange(count, device=image.device).view(-1, 1, 1), rows, columns]
+
+
+def _kept(side: int, share: float) -> int:
+    return min(side, max(8, round(side * share)))
