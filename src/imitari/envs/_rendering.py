@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import importlib
 import os
 import platform
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from imitari.core.episode import Array
-from imitari.core.errors import Missing, UserError
+from imitari.core.errors import Missing, UserError, missing_extra
 
 COSTLY = ("mjRND_SHADOW", "mjRND_REFLECTION", "mjRND_SKYBOX")
 LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
@@ -49,19 +50,26 @@ def _context(side: int) -> Any:
     # MuJoCo reads this when it is imported, PyOpenGL when OpenGL is: set it for whoever comes later.
     os.environ.setdefault("MUJOCO_GL", name)
     try:
-        if name == "egl":
-            from mujoco.egl import GLContext
-        elif name == "osmesa":
-            from mujoco.osmesa import GLContext
-        elif name == "cgl":
-            from mujoco.cgl import GLContext
-        else:
-            from mujoco.glfw import GLContext
-        context = GLContext(side, side)
+        context = importlib.import_module(f"mujoco.{name}").GLContext(side, side)
     except Exception as error:  # the bindings raise ImportError, AttributeError, RuntimeError or their own GLError
         raise Missing(f"a working '{name}' graphics library ({error})", _remedy(tuple(LIBRARIES))) from error
     context.make_current()
     return context
+
+
+def import_mujoco() -> Any:
+    """The mujoco package.
+
+    Raises:
+        Missing: when it is not installed, or when MUJOCO_GL names a graphics library that is not there.
+    """
+    try:
+        return importlib.import_module("mujoco")
+    except ImportError as error:
+        raise missing_extra("mujoco", "sim") from error
+    except AttributeError:  # how its OpenGL bindings say that the library is not there
+        backend()
+        raise
 
 
 class Renderer:
@@ -76,8 +84,7 @@ class Renderer:
     """
 
     def __init__(self, model: Any, side: int, *, turn: bool = False) -> None:
-        import mujoco
-
+        mujoco = import_mujoco()
         self.side, self.turn = side, turn
         model.vis.quality.offsamples = 0  # read once, when the context is made
         model.vis.quality.shadowsize = 0
@@ -101,8 +108,7 @@ class Renderer:
         Raises:
             UserError: when there is no such camera.
         """
-        import mujoco
-
+        mujoco = import_mujoco()
         view = mujoco.MjvCamera()
         if camera == -1:
             mujoco.mjv_defaultFreeCamera(model, view)
