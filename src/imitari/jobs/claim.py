@@ -1,0 +1,203 @@
+"""Claim: what a paper says, as an experiment with a criterion written beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from imitari.core import registry
+from imitari.core.demos import Demos
+from imitari.core.errors import UserError
+from imitari.core.outcome import Outcome
+from imitari.core.task import Task
+
+FOLDER = "claims"
+FIRST_TEST_START = 100_000
+FIRST_TRAINING_START = 1_000_000  # the starts of training seed s begin at (s + 1) times this
+Metric = Literal["success", "total", "best"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is spent. The settings of a budget win over those of an arm.
+
+    Attributes:
+        seeds: training seeds that judge (at least 2). Settings are tuned on seeds from 1,000 on, never on these.
+        starts: evaluation starts, the same for all arms and seeds.
+        demos: settings for the claim's `demos`.
+        settings: arm -> settings of its method; "all" for every arm.
+        minutes: upper bound on 2 cores, as a promise to the reader.
+    """
+
+    seeds: range
+    starts: int
+    demos: dict[str, Any] = field(default_factory=dict[str, Any])
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    minutes: float = 15.0
+
+
+Data = Callable[[Budget, int, Task], Demos]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of the experiment.
+
+    Attributes:
+        method: its name.
+        settings: that differ from the defaults (from the preset, where there is one).
+        preset: named group of settings.
+        demos: data of this arm alone, where the claim is about data; None: the claim's.
+    """
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    preset: str | None = None
+    demos: Data | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`better` beats `worse`: the lower end of the 95 % interval of better - worse must exceed `margin`."""
+
+    better: str
+    worse: str
+    margin: float = 0.0
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return self.better, self.worse
+
+
+@dataclass(frozen=True)
+class NotWorse:
+    """`a` is at most `margin` worse than `b`: the lower end of the 95 % interval of a - b must exceed -margin."""
+
+    a: str
+    b: str
+    margin: float
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return self.a, self.b
+
+
+@dataclass(frozen=True)
+class Level:
+    """The 95 % interval of the mean of `arm` must lie at or above `at_least`, and at or below `at_most`."""
+
+    arm: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return (self.arm,)
+
+
+Criterion = Difference | NotWorse | Level
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """What a claim of another form (`Claim.run_arm`) is given: one arm with one training seed.
+
+    Attributes:
+        claim, arm: names.
+        method: the arm's method, None when `method` names none.
+        settings: all settings of the arm under this budget.
+        seed: of the training.
+        budget: how much may be spent.
+        task: where.
+        starts: to evaluate on.
+        folder: for whatever is written; kept when the job is cut off and taken up again.
+    """
+
+    claim: str
+    arm: str
+    method: str
+    settings: dict[str, Any]
+    seed: int
+    budget: Budget
+    task: Task
+    starts: Sequence[int]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A paper's claim and how it is judged.
+
+    Attributes:
+        paper: authors, year, title.
+        sentence: what it says, one sentence.
+        arms: name -> arm; equal data, steps and tuning effort.
+        task: name of the task.
+        criteria: all must be met; written before the judging seeds are run.
+        budgets: "smoke" (seconds, proves the code path), "quick" (at most 15 minutes on 2 cores), "full".
+        demos: (budget, seed, task) -> demonstrations, the same for all arms of a seed.
+        metric: "success" (rate), "total" (sum of rewards) or "best" (largest reward of an episode).
+        run_arm: in the place of training and rolling out, for claims of another form; gives one outcome a start.
+        options: of the task, such as `pixels`.
+        notes: what differs from the paper's own experiment.
+    """
+
+    paper: str
+    sentence: str
+    arms: dict[str, Arm]
+    task: str
+    criteria: tuple[Criterion, ...]
+    budgets: dict[str, Budget]
+    demos: Data | None = None
+    metric: Metric = "success"
+    run_arm: Callable[[ArmRun], list[Outcome]] | None = None
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        for criterion in self.criteria:
+            for arm in criterion.arms:
+                if arm not in self.arms:
+                    raise ValueError(f"criterion {criterion} names arm '{arm}': there are {', '.join(self.arms)}")
+        if not self.criteria:
+            raise ValueError("a claim needs a criterion")
+
+    def budget(self, name: str) -> Budget:
+        if name not in self.budgets:
+            raise UserError(f"this claim has no budget '{name}': there are {', '.join(self.budgets)}")
+        return self.budgets[name]
+
+    def settings(self, arm: str, budget: Budget, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Of the arm's method: the arm's own, then the budget's, then `changes`."""
+        per_budget = {**budget.settings.get("all", {}), **budget.settings.get(arm, {})}
+        return {**self.arms[arm].settings, **per_budget, **(changes or {})}
+
+
+def claim_named(name: str) -> Claim:
+    """The claim `name`: the `Claim` that its module defines.
+
+    Raises:
+        UserError: when there is none: with the nearest names.
+    """
+    module = registry.find(FOLDER, "claim", name).load()
+    for value in vars(module).values():
+        if isinstance(value, Claim):
+            return value
+    raise TypeError(f"{module.__name__} defines no Claim")
+
+
+def test_starts(budget: Budget) -> range:
+    """Starts that judge: below every training start, whatever the seed."""
+    if budget.starts > FIRST_TRAINING_START - FIRST_TEST_START:
+        raise UserError(
+            f"the budget asks for {budget.starts} starts: at most {FIRST_TRAINING_START - FIRST_TEST_START}"
+        )
+    return range(FIRST_TEST_START, FIRST_TEST_START + budget.starts)
+
+
+def training_starts(seed: int, count: int) -> range:
+    """`count` starts for the demonstrations of training seed `seed`: no other seed and no evaluation has them."""
+    first = FIRST_TRAINING_START * (seed + 1)
+    return range(first, first + count)

@@ -1,0 +1,130 @@
+"""The verdict on a claim: every criterion with its interval over training seeds and paired starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from imitari.core.errors import UserError
+from imitari.core.outcome import Outcome
+from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval
+from imitari.evaluate.outcomes import by_seed
+from imitari.jobs.claim import Criterion, Difference, Level, Metric, NotWorse
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one criterion came out.
+
+    Attributes:
+        kind: "difference", "not worse" or "level".
+        arms: that it is about, the favoured one first.
+        estimate, low, high: of the difference (of the mean, for a level), at `level`.
+        needs: what must hold, in words.
+        holds: whether it does.
+        margin: the number that the criterion was written with.
+    """
+
+    kind: str
+    arms: tuple[str, ...]
+    estimate: float
+    low: float
+    high: float
+    level: float
+    needs: str
+    holds: bool
+    margin: float | None
+
+    def sentence(self, unit: float = 1.0) -> str:
+        """For people; `unit` 100 writes rates as points."""
+        numbers = f"{self.estimate * unit:+.3g} [{self.low * unit:+.3g}, {self.high * unit:+.3g}]"
+        what = " - ".join(self.arms)
+        return f"{what}: {numbers}, needs {self.needs}: {'met' if self.holds else 'NOT met'}"
+
+
+def judge(
+    criteria: Sequence[Criterion], outcomes: Mapping[str, Sequence[Outcome]], metric: Metric = "success"
+) -> list[Finding]:
+    """One finding a criterion.
+
+    Args:
+        criteria: of the claim.
+        outcomes: arm -> outcomes of all its training seeds, each on the same starts.
+        metric: field of the outcomes.
+
+    Raises:
+        UserError: when there are fewer than two training seeds or starts, or outcomes are missing.
+    """
+    limits = (0.0, 1.0) if metric == "success" else None
+    tables = {arm: _table(arm, rows, metric) for arm, rows in outcomes.items()}
+    return [_finding(criterion, tables, limits) for criterion in criteria]
+
+
+def _table(arm: str, rows: Sequence[Outcome], metric: Metric) -> Any:
+    table = by_seed(rows, metric)
+    if min(table.shape) < 2:
+        raise UserError(
+            f"arm '{arm}' has {table.shape[0]} training seeds and {table.shape[1]} starts: a verdict needs at least "
+            "two of each (--seeds 0:3)"
+        )
+    return table
+
+
+def _finding(criterion: Criterion, tables: Mapping[str, Any], limits: tuple[float, float] | None) -> Finding:
+    if isinstance(criterion, Level):
+        found = crossed_mean_interval(tables[criterion.arm], limits=limits)
+        return _level(criterion, found)
+    first, second = criterion.arms
+    found = crossed_interval(tables[second], tables[first], limits=limits)
+    if isinstance(criterion, Difference):
+        return _pack("difference", criterion, found, f"> {criterion.margin:g}", found.low > criterion.margin)
+    assert isinstance(criterion, NotWorse)
+    return _pack("not worse", criterion, found, f"> {-criterion.margin:g}", found.low > -criterion.margin)
+
+
+def _level(criterion: Level, found: Interval) -> Finding:
+    parts, holds = [], True
+    if criterion.at_least is not None:
+        parts.append(f"at least {criterion.at_least:g}")
+        holds = holds and found.low >= criterion.at_least
+    if criterion.at_most is not None:
+        parts.append(f"at most {criterion.at_most:g}")
+        holds = holds and found.high <= criterion.at_most
+    return _pack("level", criterion, found, " and ".join(parts), holds)
+
+
+def _pack(kind: str, criterion: Criterion, found: Interval, needs: str, holds: bool) -> Finding:
+    if isinstance(criterion, Level):
+        margin = criterion.at_least if criterion.at_least is not None else criterion.at_most
+    else:
+        margin = criterion.margin
+    return Finding(kind, criterion.arms, found.estimate, found.low, found.high, found.level, needs, bool(holds), margin)
+
+
+def arm_facts(rows: Sequence[Outcome], metric: Metric) -> dict[str, Any]:
+    """Counts of every training seed, and the mean of all with its interval."""
+    seeds = sorted({row.train_seed for row in rows})
+    groups = {seed: [row for row in rows if row.train_seed == seed] for seed in seeds}
+    whole = crossed_mean_interval(by_seed(rows, metric), limits=(0.0, 1.0) if metric == "success" else None)
+    return {
+        "mean": whole.estimate,
+        "low": whole.low,
+        "high": whole.high,
+        "seeds": {
+            str(seed): {
+                "episodes": len(group),
+                "successes": sum(row.success for row in group),
+                "total": float(np.mean([row.total for row in group])),
+                "best": float(np.mean([row.best for row in group])),
+                "length": float(np.mean([row.length for row in group])),
+            }
+            for seed, group in groups.items()
+        },
+    }
+
+
+def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [asdict(finding) for finding in findings]
