@@ -1,0 +1,192 @@
+"""From noise to data: noise schedules, training errors and samplers behind one interface.
+
+Every process knows a network as a function (noisy (B, ...), level (B,)) -> (B, ...), where the level runs from 0
+(clean) to 1 (noise only), and offers two things: `error`, what training makes small, and `sample`, what acting calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from imitari.core.errors import UserError
+
+Network = Callable[[Tensor, Tensor], Tensor]
+
+
+class Process(Protocol):
+    """A way from standard normal noise to data of order one."""
+
+    def error(self, network: Network, clean: Tensor) -> Tensor:
+        """Squared error of each element of `clean` (B, ...), at a level drawn for each sample."""
+        ...
+
+    def sample(self, network: Network, noise: Tensor) -> Tensor:
+        """Standard normal noise (B, ...) to samples (B, ...)."""
+        ...
+
+
+class NoiseDiffusion(nn.Module):
+    """A fixed number of noise levels; the network predicts the noise (DDPM, Ho et al. 2020).
+
+    Sampling visits `steps` of the levels, evenly spaced from the noisiest. With `spread` 1 it draws from the posterior
+    of DDPM, with 0 it is deterministic (DDIM, Song et al. 2021, eq. 12 with their eta as `spread`).
+
+    Args:
+        levels: noise levels N in training.
+        steps: levels visited in sampling.
+        spread: share of the posterior's noise that sampling adds.
+        bound: the clean estimate is clipped to [-bound, bound] in sampling (Chi et al. 2023: 1); None: it is not.
+        schedule: "cosine", the squared cosine of Nichol & Dhariwal 2021 (eq. 17), or "linear" (Ho et al. 2020).
+    """
+
+    kept: Tensor
+
+    def __init__(
+        self,
+        levels: int = 100,
+        steps: int = 16,
+        spread: float = 0.0,
+        bound: float | None = 1.0,
+        schedule: Literal["cosine", "linear"] = "cosine",
+    ) -> None:
+        super().__init__()
+        if not 1 <= steps <= levels:
+            raise UserError(f"sampling visits {steps} of {levels} noise levels: choose between 1 and {levels}")
+        self.levels, self.spread, self.bound = levels, spread, bound
+        # alpha-bar of the paper: the share of the variance that is still data after each level.
+        self.register_buffer("kept", kept_variance(levels, schedule).float(), persistent=False)
+        self.visited = [round(value) for value in torch.linspace(levels - 1, 0, steps).tolist()]
+
+    def error(self, network: Network, clean: Tensor) -> Tensor:
+        number = torch.randint(self.levels, (len(clean),), device=clean.device)
+        noise = torch.randn_like(clean)
+        kept = _spread(self.kept[number], clean)
+        noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
+        return (network(noisy, number / self.levels).float() - noise).square()
+
+    def sample(self, network: Network, noise: Tensor) -> Tensor:
+        x = noise
+        shares = [float(self.kept[number]) for number in self.visited]
+        for number, kept, after in zip(self.visited, shares, [*shares[1:], 1.0], strict=True):
+            guess = network(x, torch.full((len(x),), number / self.levels, device=x.device)).float()
+            clean = (x - math.sqrt(1 - kept) * guess) / math.sqrt(kept)
+            if self.bound is not None:
+                clean = clean.clamp(-self.bound, self.bound)
+                guess = (x - math.sqrt(kept) * clean) / math.sqrt(1 - kept)
+            added = self.spread**2 * (1 - after) / (1 - kept) * (1 - kept / after)
+            x = math.sqrt(after) * clean + math.sqrt(max(0.0, 1 - after - added)) * guess
+            if added:
+                x = x + math.sqrt(added) * torch.randn_like(x)
+        return x
+
+
+class ScoreDiffusion(nn.Module):
+    """Continuous noise levels, a preconditioned denoiser and Heun's method (EDM, Karras et al. 2022, algorithm 1).
+
+    Args:
+        steps: of the sampler; each costs two network calls, the last of them one.
+        deviation: of the data (sigma_data).
+        least, most: noise in sampling (sigma_min, sigma_max).
+        curve: how the steps crowd at low noise (rho).
+        centre, width: of the logarithm of the noise in training (P_mean, P_std).
+    """
+
+    def __init__(
+        self,
+        steps: int = 10,
+        deviation: float = 0.5,
+        least: float = 0.002,
+        most: float = 80.0,
+        curve: float = 7.0,
+        centre: float = -1.2,
+        width: float = 1.2,
+    ) -> None:
+        super().__init__()
+        self.deviation, self.least, self.most, self.centre, self.width = deviation, least, most, centre, width
+        ramp = torch.linspace(1, 0, steps, dtype=torch.float64)
+        low, high = least ** (1 / curve), most ** (1 / curve)
+        self.noises = [*((low + ramp * (high - low)) ** curve).tolist(), 0.0]
+
+    def error(self, network: Network, clean: Tensor) -> Tensor:
+        noise = torch.exp(self.centre + self.width * torch.randn(len(clean), device=clean.device))
+        amount = _spread(noise, clean)
+        noisy = clean + amount * torch.randn_like(clean)
+        skip, out, into = self._factors(amount)
+        # The weight 1 / out^2 of their eq. 8 makes this the plain error of the network's own output.
+        return (network(into * noisy, self._level(noise)).float() - (clean - skip * noisy) / out).square()
+
+    def sample(self, network: Network, noise: Tensor) -> Tensor:
+        x = self.noises[0] * noise
+        for now, then in zip(self.noises[:-1], self.noises[1:], strict=True):
+            slope = (x - self.denoise(network, x, now)) / now
+            ahead = x + (then - now) * slope
+            if then:
+                slope = (slope + (ahead - self.denoise(network, ahead, then)) / then) / 2
+                ahead = x + (then - now) * slope
+            x = ahead
+        return x
+
+    def denoise(self, network: Network, x: Tensor, noise: float) -> Tensor:
+        """The estimate of the clean data from x = clean + noise * (standard normal)."""
+        amount = torch.full((len(x),), noise, device=x.device)
+        skip, out, into = self._factors(_spread(amount, x))
+        return skip * x + out * network(into * x, self._level(amount)).float()
+
+    def _factors(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        total = noise**2 + self.deviation**2
+        return self.deviation**2 / total, noise * self.deviation / total.sqrt(), 1 / total.sqrt()
+
+    def _level(self, noise: Tensor) -> Tensor:
+        return torch.log(noise / self.least) / math.log(self.most / self.least)
+
+
+class Flow(nn.Module):
+    """Straight paths (1 - level) clean + level noise; the network predicts clean - noise (Lipman et al. 2023).
+
+    Args:
+        steps: of the sampler.
+        solver: "euler" (one network call a step) or "heun" (two).
+    """
+
+    def __init__(self, steps: int = 10, solver: Literal["euler", "heun"] = "euler") -> None:
+        super().__init__()
+        self.steps, self.solver = steps, solver
+
+    def error(self, network: Network, clean: Tensor) -> Tensor:
+        level = torch.rand(len(clean), device=clean.device)
+        noise = torch.randn_like(clean)
+        noisy = torch.lerp(clean, noise, _spread(level, clean))
+        return (network(noisy, level).float() - (clean - noise)).square()
+
+    def sample(self, network: Network, noise: Tensor) -> Tensor:
+        x, step = noise, 1 / self.steps
+        for number in range(self.steps):
+            level = torch.full((len(x),), 1 - number * step, device=x.device)
+            velocity = network(x, level).float()
+            if self.solver == "heun":
+                velocity = (velocity + network(x + step * velocity, level - step).float()) / 2
+            x = x + step * velocity
+        return x
+
+
+def kept_variance(levels: int, schedule: str) -> Tensor:
+    """Share of the variance that is data after each of `levels` noise levels: (levels,), falling."""
+    if schedule == "linear":
+        added = torch.linspace(1e-4, 0.02, levels, dtype=torch.float64) * 1000 / levels
+    elif schedule == "cosine":
+        time = torch.linspace(0, 1, levels + 1, dtype=torch.float64)
+        kept = torch.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
+        added = 1 - kept[1:] / kept[:-1]
+    else:
+        raise UserError(f"noise schedule '{schedule}' is unknown: choose cosine or linear")
+    return torch.cumprod(1 - added.clamp(max=0.999), 0)
+
+
+def _spread(value: Tensor, like: Tensor) -> Tensor:
+    """(B,) to (B, 1, ...), to be broadcast over `like`."""
+    return value.view(-1, *[1] * (like.ndim - 1))

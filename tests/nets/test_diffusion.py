@@ -1,0 +1,173 @@
+"""Processes against a Gaussian target, where the ideal network, the error it leaves and the samples are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from imitari.core.errors import UserError
+from imitari.nets.diffusion import Flow, Network, NoiseDiffusion, Process, ScoreDiffusion, kept_variance
+
+MEAN, DEVIATION = 0.3, 0.4
+
+
+def ideal_noise(process: NoiseDiffusion) -> Network:
+    """E[noise | x] for x = sqrt(kept) clean + sqrt(1 - kept) noise."""
+
+    def network(x: Tensor, level: Tensor) -> Tensor:
+        kept = process.kept.double()[(level.double() * process.levels).round().long()].view(-1, 1)
+        total = kept * DEVIATION**2 + 1 - kept
+        return (1 - kept).sqrt() * (x.double() - kept.sqrt() * MEAN) / total
+
+    return network
+
+
+def ideal_score(process: ScoreDiffusion) -> Network:
+    """What the network must give for the preconditioned denoiser to be E[clean | x]."""
+
+    def network(scaled: Tensor, level: Tensor) -> Tensor:
+        noise = process.least * (process.most / process.least) ** level.double().view(-1, 1)
+        total, data = noise**2 + process.deviation**2, process.deviation
+        x = scaled.double() * total.sqrt()
+        clean = (DEVIATION**2 * x + noise**2 * MEAN) / (DEVIATION**2 + noise**2)
+        return (clean - data**2 / total * x) * total.sqrt() / (noise * data)
+
+    return network
+
+
+def ideal_velocity(_: Flow) -> Network:
+    """E[clean - noise | x] for x = (1 - level) clean + level noise."""
+
+    def network(x: Tensor, level: Tensor) -> Tensor:
+        level = level.double().view(-1, 1)
+        total = (1 - level) ** 2 * DEVIATION**2 + level**2
+        slope = ((1 - level) * DEVIATION**2 - level) / total
+        return MEAN + slope * (x.double() - (1 - level) * MEAN)
+
+    return network
+
+
+EXACT: list[tuple[Process, Callable[..., Network], float]] = [
+    (NoiseDiffusion(100, 100, 1.0, None), ideal_noise, 0.05),
+    (NoiseDiffusion(100, 100, 0.0, None), ideal_noise, 0.02),
+    (NoiseDiffusion(1000, 1000, 1.0, None, "linear"), ideal_noise, 0.02),
+    (ScoreDiffusion(60), ideal_score, 0.01),
+    (Flow(200), ideal_velocity, 0.01),
+    (Flow(20, "heun"), ideal_velocity, 0.01),
+]
+NAMES = ["ddpm", "ddim", "linear", "edm", "euler", "heun"]
+
+
+@pytest.mark.parametrize(("process", "ideal", "tolerance"), EXACT, ids=NAMES)
+def test_the_ideal_network_samples_the_target(
+    process: Process, ideal: Callable[..., Network], tolerance: float
+) -> None:
+    torch.manual_seed(0)
+    count = 40_000
+    samples = process.sample(ideal(process), torch.randn(count, 1))
+    # Beyond the method's own error, four standard errors of the estimate.
+    assert abs(samples.mean().item() - MEAN) < tolerance * DEVIATION + 4 * DEVIATION / math.sqrt(count)
+    assert abs(samples.std().item() / DEVIATION - 1) < tolerance + 4 / math.sqrt(2 * count)
+
+
+@pytest.mark.parametrize(("process", "ideal", "tolerance"), [EXACT[1], *EXACT[3:]], ids=[NAMES[1], *NAMES[3:]])
+def test_deterministic_samplers_follow_the_exact_path(
+    process: Process, ideal: Callable[..., Network], tolerance: float
+) -> None:
+    noise = torch.linspace(-2, 2, 9).view(-1, 1)
+    samples = process.sample(ideal(process), noise)
+    assert torch.allclose(samples, (MEAN + DEVIATION * noise).to(samples.dtype), atol=4 * tolerance * DEVIATION)
+
+
+@pytest.mark.parametrize(
+    ("make", "ideal", "order"),
+    [
+        (lambda steps: Flow(steps), ideal_velocity, 1),
+        (lambda steps: Flow(steps, "heun"), ideal_velocity, 2),
+        (lambda steps: ScoreDiffusion(steps, least=1e-4), ideal_score, 2),
+    ],
+    ids=["euler", "heun", "edm"],
+)
+def test_the_error_falls_with_the_order_of_the_solver(
+    make: Callable[[int], Process], ideal: Callable[..., Network], order: int
+) -> None:
+    noise = torch.tensor([[2.0]], dtype=torch.float64)
+    errors = []
+    for steps in (20, 40):
+        process, exact = make(steps), MEAN + 2 * DEVIATION
+        if isinstance(process, ScoreDiffusion):  # the largest noise still carries a trace of the data
+            trace = DEVIATION / math.hypot(DEVIATION, process.most)
+            exact = MEAN + (2 * process.most - MEAN) * trace
+        errors.append(abs(float(process.sample(ideal(process), noise)) - exact))
+    assert errors[1] < errors[0] / (2**order - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("process", "ideal"),
+    [(NoiseDiffusion(100), ideal_noise), (Flow(), ideal_velocity), (ScoreDiffusion(), ideal_score)],
+    ids=["noise", "flow", "score"],
+)
+def test_the_ideal_network_leaves_only_the_posterior_variance(process: Process, ideal: Callable[..., Network]) -> None:
+    torch.manual_seed(0)
+    clean = MEAN + DEVIATION * torch.randn(200_000, 1)
+    network = ideal(process)
+    measured = process.error(network, clean)
+    assert measured.shape == clean.shape
+    assert measured.mean().item() == pytest.approx(remaining(process), rel=0.03)
+    for shift in (-0.1, 0.1):  # no other network is better
+        assert process.error(lambda x, level, by=shift: network(x, level) + by, clean).mean() > measured.mean()
+
+
+def remaining(process: Process) -> float:
+    """E Var[target | x] over the levels of training, by quadrature."""
+    variance = DEVIATION**2
+    if isinstance(process, NoiseDiffusion):
+        kept = process.kept.double().numpy()
+        return float(np.mean(kept * variance / (kept * variance + 1 - kept)))
+    if isinstance(process, Flow):
+        level = (np.arange(10_000) + 0.5) / 10_000
+        # Var[clean - noise | x] = Var[clean | x] / level^2, as noise = (x - (1 - level) clean) / level.
+        return float(np.mean(variance / ((1 - level) ** 2 * variance + level**2)))
+    assert isinstance(process, ScoreDiffusion)
+    standard = np.linspace(-6, 6, 10_001)
+    weight = np.exp(-(standard**2) / 2)
+    noise = np.exp(process.centre + process.width * standard)
+    out = noise * process.deviation / np.sqrt(noise**2 + process.deviation**2)
+    left = variance * noise**2 / (variance + noise**2) / out**2
+    return float((left * weight).sum() / weight.sum())
+
+
+def test_the_squared_cosine_schedule_has_the_published_values() -> None:
+    kept = kept_variance(100, "cosine")
+    time = (np.arange(1, 100) / 100 + 0.008) / 1.008 * np.pi / 2
+    first = np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    assert np.allclose(kept[:99].numpy(), np.cos(time) ** 2 / first)
+    assert kept[99] == pytest.approx(float(kept[98]) * 1e-3)  # the last step would leave nothing: it is capped
+
+
+def test_samples_stay_within_the_bound_and_few_steps_suffice() -> None:
+    torch.manual_seed(0)
+    process = NoiseDiffusion(100, 10, 0.0, 1.0)
+
+    def two_points(x: Tensor, level: Tensor) -> Tensor:
+        """E[noise | x] for data at -0.9 and 0.9 with equal chances."""
+        kept = process.kept[(level * process.levels).round().long()].view(-1, 1)
+        clean = 0.9 * torch.tanh(0.9 * kept.sqrt() * x / (1 - kept))
+        return (x - kept.sqrt() * clean) / (1 - kept).sqrt()
+
+    samples = process.sample(two_points, torch.randn(4000, 1))
+    assert (samples.abs() - 0.9).abs().max() < 0.02
+    assert abs((samples > 0).float().mean().item() - 0.5) < 0.04
+
+    wild = process.sample(lambda x, _: -10 * torch.ones_like(x), torch.randn(100, 1))
+    assert wild.abs().max() <= 1
+
+
+def test_more_steps_than_levels_are_refused() -> None:
+    with pytest.raises(UserError, match="200 of 100"):
+        NoiseDiffusion(100, 200)
