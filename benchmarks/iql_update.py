@@ -1,9 +1,9 @@
 """Updates a second of implicit Q-learning: our loop against a plain one with separate networks and optimisers.
 
 Both do the whole of an update at batch 256, layers 2 x 256, float32, one thread: draw the batch, three losses,
-optimiser steps, target networks. The plain loop is the usual single-file way: four networks and two target networks, three Adam
-optimisers, one backward pass a loss, target parameters moved one by one. Blocks of updates of all variants alternate;
-medians over blocks are printed.
+optimiser steps, target networks. The plain loop is the usual single-file way: four networks and two target networks,
+three Adam optimisers, one backward pass a loss, target parameters moved one by one. Blocks of updates of all variants
+alternate; medians over blocks are printed.
 
     OMP_NUM_THREADS=1 python benchmarks/iql_update.py [--blocks 7] [--updates 150] [--compile]
 """

@@ -1,0 +1,64 @@
+"""The plain cloning network (encoder, perceptron, action head), for methods that differ in where data comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from imitari.core.batch import Batch
+from imitari.core.spec import Spec
+from imitari.learn.framing import Framing
+from imitari.learn.learner import Learner
+from imitari.learn.method import Trained
+from imitari.nets.encoder import ObsEncoder
+from imitari.nets.heads.actions import action_head, masked_mean
+from imitari.nets.mlp import mlp
+
+
+@dataclass(frozen=True)
+class ClonerSettings(Trained):
+    """Settings of methods that train a `Cloner`."""
+
+    head: Literal["mse", "gmm"] = "mse"  # squared error, or a Gaussian mixture
+    modes: int = 5  # components of the mixture
+    hidden: tuple[int, ...] = (256, 256)  # widths of the layers
+    dropout: float = 0.0  # after each layer
+    history: int = 1  # observations seen
+    chunk: int = 1  # actions predicted
+    execute: int = 1  # actions executed before the next decision
+
+    def framing(self) -> Framing:
+        return Framing(self.history, self.chunk, self.execute)
+
+    def learner(self, spec: Spec) -> Learner:
+        return Cloner(self, spec)
+
+
+class Cloner(Learner):
+    """Encoder, layers, head: one forward pass gives the chunk."""
+
+    def __init__(self, settings: ClonerSettings, spec: Spec) -> None:
+        super().__init__()
+        self.chunk = settings.chunk
+        self.encoder = ObsEncoder(spec)
+        self.body = mlp(
+            self.encoder.width * settings.history,
+            settings.hidden[:-1],
+            settings.hidden[-1] * settings.chunk,
+            dropout=settings.dropout,
+        )
+        self.head = action_head(settings.head, settings.hidden[-1], spec.action, settings.modes)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        prediction = self.predict(batch.obs)
+        return {"action_loss": masked_mean(prediction.loss(batch.action), batch.valid)}
+
+    def act(self, obs: dict[str, Tensor]) -> Tensor:
+        return self.predict(obs).sample()
+
+    def predict(self, obs: dict[str, Tensor]) -> Any:
+        """Observations (B, H, ...) to a prediction of (B, C, A)."""
+        features = self.body(self.encoder(obs).flatten(1)).relu()
+        return self.head(features.unflatten(-1, (self.chunk, -1)))
