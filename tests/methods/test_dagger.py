@@ -83,7 +83,7 @@ def assert_same(one: Agent, other: Agent) -> None:
 
 
 def test_labels_are_the_experts_and_states_are_the_policys(tmp_path: Path) -> None:
-    agent = fit(tmp_path, dataclasses.replace(SMALL, decay=0.0))
+    agent = fit(tmp_path, dataclasses.replace(SMALL, expert_decay=0.0))
     for number in (1, 2):
         episodes, _ = load_episodes(tmp_path / "episodes" / f"round_{number}.npz")
         assert len(episodes) == 3
@@ -99,7 +99,7 @@ def test_labels_are_the_experts_and_states_are_the_policys(tmp_path: Path) -> No
 
 
 def test_the_experts_share_falls_by_decay(tmp_path: Path) -> None:
-    method = dataclasses.replace(SMALL, steps=2, round_episodes=40, rounds=3, decay=0.5, mixing="episode")
+    method = dataclasses.replace(SMALL, steps=2, round_episodes=40, rounds=3, expert_decay=0.5, mixing="episode")
     fit(tmp_path, method)
     for number, share in [(1, 0.5), (2, 0.25), (3, 0.125)]:
         episodes, facts = load_episodes(tmp_path / "episodes" / f"round_{number}.npz")
@@ -117,7 +117,7 @@ def test_starts_are_remembered_and_belong_to_the_seed() -> None:
 
 
 def test_rounds_bring_the_policy_nearer_to_the_expert() -> None:
-    method = dataclasses.replace(SMALL, steps=300, lr=3e-3, rounds=3, round_episodes=8, decay=0.0)
+    method = dataclasses.replace(SMALL, steps=300, lr=3e-3, rounds=3, round_episodes=8, expert_decay=0.0)
     states = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
 
     def error(agent: Agent) -> float:
@@ -176,7 +176,7 @@ def test_without_demonstrations_the_expert_begins(tmp_path: Path) -> None:
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     fit(tmp_path)
     with pytest.raises(UserError, match="other settings"):
-        fit(tmp_path, dataclasses.replace(SMALL, decay=0.1))
+        fit(tmp_path, dataclasses.replace(SMALL, expert_decay=0.1))
 
 
 def test_problems_are_one_sentence() -> None:
@@ -184,5 +184,5 @@ def test_problems_are_one_sentence() -> None:
         SMALL.fit(one_demo(), Run(device="cpu", show=False))
     with pytest.raises(UserError, match="no scripted expert"):
         fit(None, where=Task("plane", SPEC, LIMIT, lambda count: Plane(count, SPEC, LIMIT)))
-    with pytest.raises(UserError, match="decay 2"):
-        DatasetAggregation(decay=2)
+    with pytest.raises(UserError, match="expert_decay 2"):
+        DatasetAggregation(expert_decay=2)

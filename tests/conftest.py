@@ -1,0 +1,68 @@
+"""Shared fixtures: one thread, a cache of its own, small demonstrations, the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imitari.core.demos import Demos, Provenance
+from imitari.core.episode import Episode
+from imitari.core.spec import Feature, Spec
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _alone(tmp_path_factory: pytest.TempPathFactory) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ["IMITARI_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The real demonstrations; tests that need them are skipped where they are absent."""
+    folder = Path(os.environ.get("IMITARI_DATA", Path(__file__).parent.parent.parent / "shared" / "data"))
+    if not folder.exists():
+        pytest.skip("the real demonstrations are absent: set IMITARI_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_demos() -> Demos:
+    """Forty episodes of the two_ways task by its scripted expert, with rewards and final observations."""
+    from imitari.core.interaction import interact
+    from imitari.envs import task_named
+
+    task = task_named("two_ways")
+    world = task.make(40)
+    return Demos.from_episodes(interact(task.expert(world), world, range(40)), task.spec, Provenance("two_ways"))
+
+
+@pytest.fixture(scope="session")
+def random_demos() -> Demos:
+    """Twelve episodes of unequal length (one of a single step) with random numbers and a picture."""
+    rng = np.random.default_rng(0)
+    spec = Spec(
+        {"observation.state": Feature((3,)), "observation.images.top": Feature((8, 10, 3), "uint8", "image")},
+        Feature((2,)),
+    )
+    episodes = [
+        Episode(
+            obs={
+                "observation.state": rng.normal(size=(length + 1, 3)).astype(np.float32),
+                "observation.images.top": rng.integers(0, 256, (length + 1, 8, 10, 3), np.uint8),
+            },
+            action=rng.normal(size=(length, 2)).astype(np.float32),
+            reward=rng.normal(size=length).astype(np.float32),
+            ended="terminated" if number % 2 else "truncated",
+            success=bool(number % 3),
+            source={"seed": number},
+        )
+        for number, length in enumerate([1, *rng.integers(5, 30, 11)])
+    ]
+    return Demos.from_episodes(episodes, spec)
