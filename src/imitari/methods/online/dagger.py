@@ -34,22 +34,22 @@ class DatasetAggregation(ClonerSettings):
     steps: int = 3_000  # optimiser steps a round
     rounds: int = 5  # times that the policy acts, is labelled, and is trained again
     round_episodes: int = 10  # episodes a round
-    decay: float = 0.5  # the expert acts in a share decay^i of round i; 0: the policy acts alone
+    expert_decay: float = 0.5  # the expert acts in a share expert_decay^i of round i; 0: the policy acts alone
     mixing: Mixing = "step"  # who acts is drawn afresh every step, or once an episode
     start: Literal["scratch", "warm"] = "scratch"  # a round's training: anew, or from the weights of the round before
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"steps": 2_000},
-        "paper": {"rounds": 20, "decay": 0.0, "steps": 10_000},
+        "paper": {"rounds": 20, "expert_decay": 0.0, "steps": 10_000},
     }
     needs: ClassVar[frozenset[Need]] = frozenset({"task", "expert"})
     smoke: ClassVar[dict[str, Any]] = {"steps": 30, "batch": 16, "hidden": (32,), "rounds": 2, "round_episodes": 2}
 
     def __post_init__(self) -> None:
-        if self.rounds < 0 or self.round_episodes < 1 or not 0 <= self.decay <= 1:
+        if self.rounds < 0 or self.round_episodes < 1 or not 0 <= self.expert_decay <= 1:
             raise UserError(
-                f"rounds {self.rounds}, round_episodes {self.round_episodes}, decay {self.decay}: rounds must be at least 0, "
-                "round_episodes at least 1, and decay between 0 and 1"
+                f"rounds {self.rounds}, round_episodes {self.round_episodes}, expert_decay {self.expert_decay}: "
+                "they must be at least 0, at least 1, and between 0 and 1"
             )
         if self.start not in ("scratch", "warm"):
             raise UserError(f"start '{self.start}' is unknown: choose scratch or warm")
@@ -70,10 +70,10 @@ class DatasetAggregation(ClonerSettings):
         return agent
 
     def labelled(self, actor: Actor, spec: Spec, run: Run, task: Task, number: int) -> Demos:
-        """Episodes of the mixture of expert (share decay^number: 1 in round 0) and `actor`, labelled by the expert."""
+        """Episodes of the mixture of expert (share expert_decay^number) and `actor`, labelled by the expert."""
         first = BLOCK * (run.seed + 1) + FIRST + number * self.round_episodes
         seeds = range(first, first + self.round_episodes)
-        supervisor = MixingSupervisor(self.decay**number, self.mixing, run.seed)
+        supervisor = MixingSupervisor(self.expert_decay**number, self.mixing, run.seed)
         policy = actor.identity() if isinstance(actor, Agent) else "expert"
         episodes = kept(
             run,
