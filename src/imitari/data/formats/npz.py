@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,34 +75,44 @@ def write(demos: Demos, path: Path) -> None:
 
 
 class _Arrays(Mapping[str, Array]):
-    """The arrays of a file, each read when asked for; damage is one clear error."""
+    """The arrays of a file, each read when asked for; damage is one clear error, an array of objects None."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                self.keys_there = list(file.files)
-        except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
-            if isinstance(error, PermissionError):
-                raise
-            raise UserError(f"{path}: is cut off or no npz file ({error}): copy or record it again") from error
+        with self._opened("") as file:
+            self._names = list(file.files)
 
     def __getitem__(self, key: str) -> Array:
-        if key not in self.keys_there:
+        if key not in self._names:
             raise KeyError(key)
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                return file[key]
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(
-                f"{self.path}: column '{key}' is damaged ({error}): copy or record the file again"
-            ) from error
+        with self._opened(f"column '{key}' ") as file:
+            return file[key]
 
-    def __iter__(self) -> Any:
-        return iter(self.keys_there)
+    def holds_objects(self, key: str) -> bool:
+        """Whether an array is pickled: known from its header, without loading it."""
+        with self._opened(f"column '{key}' ") as file, file.zip.open(f"{key}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+            return version[0] in read_header and read_header[version[0]](member)[2].hasobject
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self.keys_there)
+        return len(self._names)
+
+    @contextmanager
+    def _opened(self, what: str) -> Generator[Any]:
+        try:
+            # numpy leaves a file open that turns out to be damaged, so it is opened here.
+            with self.path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+                yield file
+        except PermissionError:
+            raise
+        except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f"{self.path}: {what}is cut off or damaged ({error}): copy or record the file again"
+            ) from error
 
 
 def _read_own(path: Path, arrays: _Arrays, options: ReadOptions) -> Demos:
@@ -139,7 +151,7 @@ def _own_column(path: Path, arrays: _Arrays, key: str, about: dict[str, Any], im
 
 
 def _read_foreign(path: Path, arrays: _Arrays, options: ReadOptions) -> Demos:
-    found = _readable(path, arrays)
+    found = _readable(arrays)
     action = _first(found, ACTIONS)
     if action is None:
         raise UserError(f"{path}: column 'actions' is missing: it holds {', '.join(found) or 'nothing readable'}")
@@ -205,22 +217,11 @@ class _Parts:
         )
 
 
-def _readable(path: Path, arrays: _Arrays) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    skipped: list[str] = []
-    for key in arrays:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                found[key] = file[key]
-        except ValueError as error:
-            if "Object arrays" not in str(error):
-                raise UserError(f"{path}: column '{key}' is damaged ({error}): copy the file again") from error
-            skipped.append(key)
-        except (OSError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(f"{path}: column '{key}' is damaged ({error}): copy the file again") from error
+def _readable(arrays: _Arrays) -> dict[str, Array]:
+    skipped = [key for key in arrays if arrays.holds_objects(key)]
     if skipped:
-        notice(f"{path}: {', '.join(skipped)} hold pickled objects, which are never loaded: left out")
-    return found
+        notice(f"{arrays.path}: {', '.join(skipped)} hold pickled objects, which are never loaded: left out")
+    return {key: arrays[key] for key in arrays if key not in skipped}
 
 
 def _first(found: dict[str, Array], names: tuple[str, ...]) -> Array | None:

@@ -12,7 +12,7 @@ from imitari.core.demos import Demos
 from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError, missing_extra
 from imitari.data.formats._assemble import Draft, Frames, assemble, observation_name, wanted
-from imitari.data.opening import ReadOptions
+from imitari.data.opening import ReadOptions, notice
 
 # Columns that describe a step but that no robot would sense.
 LABELS = ("n_contacts", "timestamp", "stage", "discount")
@@ -43,6 +43,7 @@ def read(path: Path, options: ReadOptions) -> Demos:
                 f"{place}: column 'data/{key}' has {array.shape[0]} rows, but the last of meta/episode_ends is "
                 f"{ends[-1]}: the buffer was cut off; copy it again"
             )
+        _check_chunks(place, key, array)
     images = {key: array for key, array in arrays.items() if _is_image(array)}
     numbers = {key: _values(place, key, array) for key, array in arrays.items() if key not in images}
     cameras = {observation_name(key, image=True): (key, array) for key, array in images.items()}
@@ -111,6 +112,25 @@ def _values(place: Path, key: str, array: Any) -> Array:
         raise UserError(
             f"{place}: column '{key}' is damaged ({type(error).__name__}): copy the buffer again"
         ) from error
+
+
+def _check_chunks(place: Path, key: str, array: Any) -> None:
+    """Chunks that are absent read as zeros and a cut-off Blosc chunk as whatever lies behind it: neither must pass."""
+    absent = array.nchunks - array.nchunks_initialized
+    if absent:
+        notice(
+            f"{place}: column '{key}': {absent} of {array.nchunks} chunks are not there and read as {array.fill_value}"
+        )
+    if not place.is_dir() or "Blosc" not in type(array.compressors[-1] if array.compressors else None).__name__:
+        return
+    for file in (place / "data" / key).rglob("*"):
+        if file.name.startswith((".", "zarr.json")) or not file.is_file():
+            continue
+        with file.open("rb") as chunk:
+            head = chunk.read(16)
+        # A Blosc header is 16 bytes; the last four are the size of the whole chunk.
+        if len(head) < 16 or int.from_bytes(head[12:16], "little") != file.stat().st_size:
+            raise UserError(f"{place}: column '{key}': chunk {file.name} is cut off: copy the buffer again")
 
 
 def _is_image(array: Any) -> bool:
