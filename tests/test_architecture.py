@@ -1,4 +1,4 @@
-"""The rules of the structure: imports go down, methods stand alone, nobody knows a method's name, nothing is pickled."""
+"""Rules of the structure: imports go down, methods stand alone, nobody knows their names, nothing is pickled."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_no_method_imports_a_method() -> None:
 def test_nobody_else_knows_a_methods_name() -> None:
     from imitari.core.registry import entries
 
-    names = {name for name in entries("methods")}
+    names = set(entries("methods"))
     for path in FILES:
         # The examples of the welcome text and the demonstration are documentation for people.
         if layer(path) in ("methods", "claims") or path.relative_to(SOURCE).as_posix() in (

@@ -136,5 +136,5 @@ def test_bad_requests_say_so(random_demos: Demos) -> None:
     bare = Demos(
         spec, {key: value for key, value in random_demos.columns.items() if "reward" not in key}, random_demos.table
     )
-    with pytest.raises(UserError, match="'next.reward' is missing"):
+    with pytest.raises(UserError, match=r"'next\.reward' is missing"):
         Transitions(bare)
