@@ -89,9 +89,10 @@ def test_resuming_equals_never_having_stopped(
             raise Cut
         return draw(self, number)
 
-    with monkeypatch.context() as patch, pytest.raises(Cut):
+    with monkeypatch.context() as patch:
         patch.setattr(Batches, "__call__", cutting)
-        fit(name, small_demos, tmp_path / "cut", save_seconds=0.0)
+        with pytest.raises(Cut):
+            fit(name, small_demos, tmp_path / "cut", save_seconds=0.0)
     assert equal(whole, fit(name, small_demos, tmp_path / "cut", save_seconds=0.0))
 
 
@@ -109,9 +110,8 @@ def test_batches_are_left_untouched(name: str, small_demos: Demos, monkeypatch: 
             assert torch.equal(tensor, copy)
         before.clear()
         out = scaled(self, batch)  # type: ignore[arg-type]
-        for value in (*out.obs.values(), out.action, out.reward, out.discount):
-            if value is not None:
-                before.append((value, value.clone()))
+        given = (*out.obs.values(), out.action, out.reward, out.discount)
+        before.extend((value, value.clone()) for value in given if value is not None)
         return out
 
     monkeypatch.setattr(DeviceScaler, "batch", watched)
