@@ -29,6 +29,7 @@ def ray_engine(folders: Sequence[Path], together: int = 2, show: bool = True) ->
     """
     try:
         import ray
+        from ray.exceptions import RayError
     except ImportError as error:
         raise missing_extra("ray", "ray") from error
     waiting = [folder for folder in folders if not finished(folder)]
@@ -51,7 +52,7 @@ def ray_engine(folders: Sequence[Path], together: int = 2, show: bool = True) ->
                     folder = running.pop(reference)
                     try:
                         status, files = ray.get(reference)
-                    except ray.exceptions.RayError as error:
+                    except RayError as error:
                         first = str(error).strip().split("\n")[0]
                         raise UserError(f"{folder}: the Ray worker failed ({first}): run the same again") from error
                     take_back(folder, files)

@@ -1,0 +1,70 @@
+"""Rollouts as pictures: the frames of a few episodes, packed into one image each that plays without a script."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imitari.core.episode import Array, Episode
+from imitari.core.errors import UserError
+from imitari.core.interaction import interact
+from imitari.core.task import Actor
+from imitari.envs import task_named
+
+FRAMES = 24
+SIDE = 128
+
+
+@dataclass(frozen=True)
+class Film:
+    """Attributes:
+    start: seed of the start.
+    success: as judged by the environment.
+    steps: length of the episode.
+    frames: uint8 (N, side, side, 3), evenly spread over the episode.
+    """
+
+    start: int
+    success: bool
+    steps: int
+    frames: Array
+
+
+def record(actor: Actor, task: str, starts: Sequence[int], options: dict[str, Any] | None = None) -> list[Film]:
+    """Films of an actor, one a start.
+
+    Raises:
+        Missing: no graphics library, with what to install.
+        UserError: the task has no pictures.
+    """
+    world_of = task_named(task, **{"pixels": SIDE, **(options or {})})
+    cameras = list(world_of.spec.images)
+    if not cameras:
+        raise UserError(f"task '{task}' has no camera")
+    world = world_of.make(len(starts))
+    try:
+        episodes = interact(actor, world, starts)
+    finally:
+        world.close()
+    return [_film(episode, cameras[0]) for episode in episodes]
+
+
+def _film(episode: Episode, camera: str) -> Film:
+    frames = episode.obs[camera]
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int))
+    return Film(int(episode.source["seed"]), bool(episode.success), len(episode), frames[chosen])
+
+
+def sprite(film: Film) -> str:
+    """The frames side by side as a data URI (JPEG)."""
+    from PIL import Image
+
+    row = np.concatenate(list(film.frames), axis=1)
+    buffer = io.BytesIO()
+    Image.fromarray(row).save(buffer, format="JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
