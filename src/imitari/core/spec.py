@@ -53,7 +53,8 @@ class Feature:
         return int(self.high[0]) + 1
 
     def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in dataclasses.asdict(self).items() if value not in (None, ())}
+        values = dataclasses.asdict(self).items()
+        return {key: value for key, value in values if key == "shape" or value not in (None, ())}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Feature:
