@@ -16,6 +16,8 @@ from imitari.nets.encoder import ObsEncoder
 from imitari.nets.heads.actions import action_head, masked_mean
 from imitari.nets.mlp import mlp
 
+STEP_WIDTH = 32
+
 
 @dataclass(frozen=True)
 class ClonerSettings(Trained):
@@ -43,13 +45,12 @@ class Cloner(Learner):
         super().__init__()
         self.chunk = settings.chunk
         self.encoder = ObsEncoder(spec)
-        self.body = mlp(
-            self.encoder.width * settings.history,
-            settings.hidden[:-1],
-            settings.hidden[-1] * settings.chunk,
-            dropout=settings.dropout,
-        )
-        self.head = action_head(settings.head, settings.hidden[-1], spec.action, settings.modes)
+        # A chunk gets a narrow feature vector a step: full width a step would make this layer the whole network.
+        width = settings.hidden[-1] if settings.chunk == 1 else min(STEP_WIDTH, settings.hidden[-1])
+        inputs = self.encoder.width * settings.history
+        layers = settings.hidden[:-1] if settings.chunk == 1 else settings.hidden
+        self.body = mlp(inputs, layers, width * settings.chunk, dropout=settings.dropout)
+        self.head = action_head(settings.head, width, spec.action, settings.modes)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         prediction = self.predict(batch.obs)
