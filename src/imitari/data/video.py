@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,14 +142,19 @@ class Encoder:
         height, width: of a frame; even.
         codec: libsvtav1 or h264.
         crf: constant rate factor; smaller is better and larger in bytes.
+
+    Attributes:
+        count: frames written.
+        bytes: encoded so far.
     """
 
     def __init__(self, path: Path, fps: int, height: int, width: int, codec: Codec, crf: int = 23) -> None:
         self._av = pyav()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.count = path, 0
+        self.path, self.count, self.bytes = path, 0, 0
+        os.environ.setdefault("SVT_LOG", "1")  # that encoder prints its settings otherwise
         self._container = self._av.open(str(path), "w")
-        options = {"g": "2", "crf": str(crf)} | ({"preset": "10", "svtav1-params": "lp=2"} if codec != "h264" else {})
+        options = {"g": "2", "crf": str(crf)} | ({"preset": "8", "svtav1-params": "lp=2"} if codec != "h264" else {})
         self._stream = self._container.add_stream(codec, rate=fps, options=options)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
 
@@ -157,9 +163,13 @@ class Encoder:
         for image in frames:
             frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame.pts = self.count
-            self._container.mux(self._stream.encode(frame))
+            self._mux(self._stream.encode(frame))
             self.count += 1
 
     def close(self) -> None:
-        self._container.mux(self._stream.encode())
+        self._mux(self._stream.encode())
         self._container.close()
+
+    def _mux(self, packets: Any) -> None:
+        self.bytes += sum(packet.size for packet in packets)
+        self._container.mux(packets)
