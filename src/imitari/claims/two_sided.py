@@ -1,4 +1,4 @@
-"""A mixture over actions passes an obstacle on either side where regression drives into it."""
+"""A chunked generative policy passes an obstacle on either side where regression drives into it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ def demos(budget: Budget, seed: int, task: Task) -> Demos:
     return demonstrate(task, training_starts(seed, budget.demos["episodes"]))
 
 
-SHARED = {"hidden": (256, 256), "chunk": 8, "execute": 4}
+FRAMING = {"history": 2, "chunk": 16, "execute": 8}
+SMALL = {"steps": 30, "batch": 16}
 
 CLAIM = Claim(
-    paper="Florence et al. 2021, Implicit Behavioral Cloning; Chi et al. 2023, Diffusion Policy",
-    sentence="Where demonstrations go two ways, a policy that models a distribution over actions succeeds far more "
-    "often than regression, which averages the two ways.",
+    paper="Chi et al. 2023, Diffusion Policy",
+    sentence="Where demonstrations go two ways, a policy that generates a chunk of actions from their distribution "
+    "succeeds far more often than regression on the same chunk, which averages the two ways.",
     arms={
-        "mixture": Arm("bc", {**SHARED, "head": "gmm"}),
-        "regression": Arm("bc", {**SHARED, "head": "mse"}),
+        "flow": Arm("flow_policy", {**FRAMING, "width": 128, "depth": 3, "ema": 0.99, "warmup": 50}),
+        "regression": Arm("bc", {**FRAMING, "head": "mse", "hidden": (256, 256), "schedule": "cosine", "warmup": 50}),
     },
     task="two_ways",
-    criteria=(Difference("mixture", "regression", margin=0.2),),
+    criteria=(Difference("flow", "regression", margin=0.3),),
     budgets={
-        "smoke": Budget(range(2), 10, {"episodes": 10}, {"all": {"steps": 30, "hidden": (32,)}}, minutes=0.2),
-        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 1500}}, minutes=3),
-        "full": Budget(range(10), 500, {"episodes": 200}, {"all": {"steps": 10_000}}, minutes=60),
+        "smoke": Budget(range(2), 10, {"episodes": 10}, {"all": SMALL}, minutes=0.2),
+        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 1200, "batch": 128}}, minutes=3),
+        "full": Budget(range(10), 500, {"episodes": 200}, {"all": {"steps": 10_000, "batch": 256}}, minutes=120),
     },
     demos=demos,
+    notes="Both arms see the same history, predict and execute the same chunk, and take the same number of steps. The "
+    "paper shows the effect in pictures of Push-T; here it is counted in the smallest world that has it.",
 )

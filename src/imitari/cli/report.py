@@ -24,9 +24,11 @@ def run(args: argparse.Namespace) -> int:
     if claims:
         if len(args.runs) > 1 or args.out:
             raise UserError(f"{claims[0]}: is the folder of a claim: report it alone, it is written into that folder")
-        path = claim_report(claims[0], films=not args.no_films)
+        path, note = claim_report(claims[0], films=not args.no_films), ""
     else:
         out = args.out or args.runs[0].resolve().parent / "report.html"
-        path = runs_report(args.runs, out, films=not args.no_films, title=args.title)
+        path, note = out, runs_report(args.runs, out, films=not args.no_films, title=args.title)
     print(f"report: {path}")
+    if note:
+        print(note)
     return 0

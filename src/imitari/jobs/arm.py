@@ -84,7 +84,8 @@ def success_share(demos: Demos) -> float | None:
 
 def _refuse_overlap(demos: Demos, task: Task, starts: Sequence[int]) -> None:
     """The evaluation refuses this too; here it is refused before the training that it would waste."""
-    seen = {source.get("seed") for source in demos.table.source if source.get("task_name") == task.name}
+    mine = [source for source in demos.table.source if source.get("task_name") == task.name]
+    seen = {int(source["seed"]) for source in mine if "seed" in source}
     both = sorted(seen & set(starts))
     if both:
         raise UserError(f"start {both[0]} is in the data of this claim: its demos must use jobs.claim.training_starts")

@@ -10,7 +10,7 @@ import numpy as np
 from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import Array, Episode, Obs
 from imitari.core.interaction import Decide, Decision, interact
-from imitari.core.task import Actor, RandomActor, Task
+from imitari.core.task import Actor, Task
 
 
 def demonstrate(
@@ -19,18 +19,18 @@ def demonstrate(
     *,
     noise: float = 0.0,
     record_noise: bool = True,
-    random: bool = False,
+    actor: Actor | None = None,
     together: int = 50,
     only_successes: bool = False,
 ) -> Demos:
     """One episode a seed.
 
     Args:
-        task: where; needs an expert unless `random`.
+        task: where; needs an expert unless `actor` is given.
         seeds: of the starts.
         noise: standard deviation of Gaussian noise on the executed action, as a share of the action's range.
         record_noise: store the action that was executed; False: what the expert wanted.
-        random: uniform actions in the place of the expert.
+        actor: acts in the place of the task's expert.
         together: environments stepped together.
         only_successes: drop episodes that the task does not count as solved.
     """
@@ -38,14 +38,14 @@ def demonstrate(
     for first in range(0, len(seeds), together):
         group = seeds[first : first + together]
         world = task.make(len(group))
-        actor: Actor = RandomActor(task.spec) if random else task.expert(world)
+        who = actor or task.expert(world)
         decide = _noisy(task, noise, record_noise, int(group[0])) if noise else None
-        episodes += interact(actor, world, group, decide=decide)
+        episodes += interact(who, world, group, decide=decide)
         world.close()
     kept = [episode for episode in episodes if episode.success or not only_successes]
     named = [replace(episode, source={**episode.source, "task_name": task.name}) for episode in kept]
-    who = "random actions" if random else f"scripted expert, noise {noise:g}"
-    step = f"{who}, starts {seeds[0]} to {seeds[-1]}"
+    name = type(actor).__name__ if actor else "scripted expert"
+    step = f"{name}, noise {noise:g}, starts {seeds[0]} to {seeds[-1]}"
     return Demos.from_episodes(named, task.spec, Provenance(f"made in {task.name}", "memory", (step,)))
 
 

@@ -104,19 +104,23 @@ _COUNT = re.compile(rb"(\w[\w /-]*): (\d+)/(\d+)")
 
 
 def share(folder: Path) -> float:
-    """How much of a running job is done, from the last line of its log and of its metrics."""
-    path = folder / LOG
-    if not path.exists():
-        return 0.0
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2000))
+    """How much of a running job is done, from the last count in its log."""
+    label, part = last_count(folder / LOG)
+    whole = TRAINING_SHARE + (1 - TRAINING_SHARE) * part if label.endswith("steps") else TRAINING_SHARE * part
+    return min(0.99, whole)  # it is done when it has ended
+
+
+def last_count(log: Path) -> tuple[str, float]:
+    """(label, share done) of the last "label: done/total" that a progress wrote into a log."""
+    if not log.exists():
+        return "", 0.0
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 2000))
         counts = _COUNT.findall(file.read())
     if not counts:
-        return 0.0
+        return "", 0.0
     label, done, total = counts[-1]
-    part = int(done) / max(1, int(total))
-    whole = TRAINING_SHARE + (1 - TRAINING_SHARE) * part if label.endswith(b"steps") else TRAINING_SHARE * part
-    return min(0.99, whole)  # it is done when it has ended
+    return label.decode(), int(done) / max(1, int(total))
 
 
 def _short(folder: Path) -> str:

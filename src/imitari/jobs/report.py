@@ -106,8 +106,8 @@ def _surroundings(
 # ---------------------------------------------------------------- any run folders
 
 
-def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: str = "", lead: str = "") -> Path:
-    """A report of run folders, each one trained and, where it was, evaluated.
+def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: str = "", lead: str = "") -> str:
+    """A report of run folders, each one trained and, where it was, evaluated. Returns why there are no pictures, or "".
 
     Raises:
         UserError: a folder holds no run.
@@ -130,7 +130,7 @@ def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: 
         sides.append(Side(label, facts["method"], facts["settings"], [training], _score(outcomes), shown))
     page = _runs_page(sides, task, title, lead, note)
     write_report(page, path)
-    return path
+    return note
 
 
 def _runs_page(sides: list[Side], task: str, title: str, lead: str, note: str) -> Page:

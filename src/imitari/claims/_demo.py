@@ -1,0 +1,10 @@
+"""What `imitari demo` runs: two methods on one task, small enough for a few minutes on two cores."""
+
+from __future__ import annotations
+
+TASK = "metaworld/pick-place-v3"
+DEMONSTRATIONS = 50
+METHODS: dict[str, tuple[str, ...]] = {
+    "bc": ("--head", "mse", "--steps", "3000", "--batch", "128"),
+    "flow_policy": ("--width", "128", "--depth", "3", "--steps", "3000", "--batch", "128", "--ema", "0.99"),
+}
