@@ -1,0 +1,163 @@
+"""Transformers (Vaswani et al. 2017): attention, encoder and decoder layers, and a denoiser of action chunks."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from imitari.nets.denoiser import LevelEmbedding
+
+
+class Attention(nn.Module):
+    """Multi-head attention of one sequence to another.
+
+    Args:
+        width: of all tokens.
+        heads: must divide the width.
+        dropout: of attention weights, in training.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """(B, N, W) attends to (B, M, W); mask (B, M) is True where the memory may be looked at."""
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        # On CPUs the backward pass of the fused kernel takes twice the time of the plain formula in bfloat16.
+        plain = x.device.type == "cpu" and torch.is_grad_enabled()
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+            seen = functional.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=None if mask is None else mask[:, None, None, :],
+                dropout_p=self.dropout if self.training else 0.0,
+                is_causal=causal,
+            )
+        return self.out(seen.transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    """Self-attention, attention to a memory (where there is one), and two linear layers, each with a skip.
+
+    Args:
+        width, heads: of the attention.
+        inner: width of the linear layers.
+        dropout: of attention weights and of each part's output.
+        cross: with attention to a memory.
+        first: normalise the input of each part ("pre-norm", Xiong et al. 2020), not its output with the skip.
+    """
+
+    def __init__(
+        self, width: int, heads: int, inner: int, dropout: float = 0.0, cross: bool = False, first: bool = True
+    ) -> None:
+        super().__init__()
+        self.first = first
+        self.own = Attention(width, heads, dropout)
+        self.other = Attention(width, heads, dropout) if cross else None
+        self.linear = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, memory: Tensor | None = None, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """(B, N, W) to (B, N, W); mask (B, N) hides tokens of the sequence itself where it is False."""
+        norms = iter(self.norms)
+        norm = next(norms)
+        inside = norm(x) if self.first else x
+        x = self._joined(x, self.own(inside, inside, mask, causal), norm)
+        if self.other is not None and memory is not None:
+            norm = next(norms)
+            x = self._joined(x, self.other(norm(x) if self.first else x, memory), norm)
+        norm = next(norms)
+        return self._joined(x, self.linear(norm(x) if self.first else x), norm)
+
+    def _joined(self, x: Tensor, added: Tensor, norm: nn.Module) -> Tensor:
+        x = x + self.drop(added)
+        return x if self.first else norm(x)
+
+
+class Transformer(nn.Module):
+    """Layers one after the other, with a norm at the end where they normalise their inputs."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        layers: int,
+        inner: int,
+        dropout: float = 0.0,
+        cross: bool = False,
+        first: bool = True,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(width, heads, inner, dropout, cross, first) for _ in range(layers))
+        self.norm = nn.LayerNorm(width) if first else nn.Identity()
+
+    def forward(
+        self, x: Tensor, memory: Tensor | None = None, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, memory, mask, causal)
+        return self.norm(x)
+
+
+def positions(count: int, width: int) -> Tensor:
+    """Sines and cosines of the position (Vaswani et al. 2017, section 3.5): (count, width)."""
+    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angle = torch.arange(count)[:, None] * rate
+    return torch.stack([torch.sin(angle), torch.cos(angle)], -1).flatten(1)[:, :width]
+
+
+class ChunkTransformer(nn.Module):
+    """Denoises an action chunk token by token; each action sees the earlier ones, the noise level and the observations
+    (Chi et al. 2023, time-series diffusion transformer).
+
+    Args:
+        condition: width of one observation's features; history: observations in the condition.
+        chunk, action: shape of what is denoised.
+        width, heads, layers: of the decoder.
+        dropout: inside it.
+    """
+
+    def __init__(
+        self,
+        condition: int,
+        history: int,
+        chunk: int,
+        action: int,
+        width: int = 256,
+        heads: int = 4,
+        layers: int = 8,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
+        self.observe = nn.Linear(condition, width)
+        self.read = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
+        self.inlet = nn.Linear(action, width)
+        self.place = nn.Parameter(0.02 * torch.randn(chunk, width))
+        self.time = nn.Parameter(0.02 * torch.randn(1 + history, width))
+        self.body = Transformer(width, heads, layers, 4 * width, dropout, cross=True)
+        self.outlet = nn.Linear(width, action)
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """Features (B, H, F) of the observations to the condition of `forward`: the same at every noise level."""
+        return self.read(self.observe(features) + self.time[1:])
+
+    def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
+        """Noisy chunk (B, C, A), noise level (B,) and a prepared condition to (B, C, A)."""
+        token = self.read(self.level(level).unsqueeze(1) + self.time[:1])
+        memory = torch.cat([token, condition], 1)
+        return self.outlet(self.body(self.inlet(noisy) + self.place, memory, causal=True))
