@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         args = build_parser(given).parse_args(given)
-        return int(args.run(args))
+        return int(args.carry_out(args))
     except UserError as error:
         print(f"imitari: {error}", file=sys.stderr)
         return error.status

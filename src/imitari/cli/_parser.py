@@ -46,7 +46,7 @@ def build_parser(given: Sequence[str]) -> Parser:
             module.add_arguments(verb)
             if hasattr(module, "add_settings_for"):
                 module.add_settings_for(verb, given[given.index(named) + 1 :])
-            verb.set_defaults(run=module.run)
+            verb.set_defaults(carry_out=module.run)
     return parser
 
 
