@@ -34,7 +34,8 @@ class Memory:
 
     Attributes:
         history: name -> (B, H, ...) the latest observations, the newest last; None before the first step.
-        queue: (B, C, A) the latest prediction, unscaled.
+        queue: (B, C, A) the latest prediction, unscaled; with an ensemble, its mean with earlier ones.
+        votes: (B, C) how many predictions each entry of the queue is made of; only with an ensemble.
         cursor: (B,) how many of its actions were executed.
         clock: (B,) steps since the start.
         state: of a recurrent learner.
@@ -43,6 +44,7 @@ class Memory:
 
     history: Obs | None
     queue: Array
+    votes: Array
     cursor: Array
     clock: Array
     state: tuple[Tensor, ...]
@@ -66,6 +68,7 @@ class Agent:
         self.device = next(iter(learner.parameters())).device
         self.precision = str(facts.get("precision", "fp32"))
         self._scale = DeviceScaler(scaler, spec, self.device)
+        self._saved: dict[str, Any] | None = None
 
     def reset(self, count: int, seed: int = 0) -> Memory:
         """Memory for `count` fresh episodes; `seed` fixes the noise of the policy."""
@@ -74,6 +77,7 @@ class Agent:
         return Memory(
             history=None,
             queue=np.zeros(shape, np.dtype(self.spec.action.dtype)),
+            votes=np.zeros(shape[:2], np.int64),
             cursor=np.full(count, self.framing.execute),
             clock=np.zeros(count, np.int64),
             state=state,
@@ -85,7 +89,7 @@ class Agent:
         self._remember(obs, memory)
         due = np.flatnonzero(memory.cursor >= self.framing.execute)
         if len(due):
-            memory.queue[due] = self._decide(due, memory)
+            memory.queue[due] = self._blended(due, self._decide(due, memory), memory)
             memory.cursor[due] = 0
         action = np.take_along_axis(memory.queue, memory.cursor.reshape(-1, 1, 1), axis=1)[:, 0]
         memory.cursor += 1
@@ -95,6 +99,19 @@ class Agent:
     def interrupt(self, which: Array, memory: Memory) -> None:
         """Drops the rest of the predicted actions where `which` (B,) is True: somebody else acted there."""
         memory.cursor[which] = self.framing.execute
+        memory.votes[which] = 0
+
+    def _blended(self, due: Array, predicted: Array, memory: Memory) -> Array:
+        """What is predicted now, averaged with what was predicted before for the same steps."""
+        if self.framing.ensemble is None:
+            return predicted
+        begin, kept = self.framing.execute, self.framing.chunk - self.framing.execute
+        earlier, votes = np.zeros_like(predicted), np.zeros(predicted.shape[:2], np.int64)
+        earlier[:, :kept], votes[:, :kept] = memory.queue[due, begin:], memory.votes[due, begin:]
+        weight = np.exp(-self.framing.ensemble * np.arange(self.framing.chunk))
+        share = (weight / np.cumsum(weight))[votes]  # of the newest prediction in a mean over votes + 1
+        memory.votes[due] = votes + 1
+        return earlier + share[..., None] * (predicted - earlier)
 
     def _remember(self, obs: Obs, memory: Memory) -> None:
         width = self.framing.history
@@ -146,7 +163,8 @@ class Agent:
         return digest.hexdigest()[:16]
 
     def _description(self) -> dict[str, Any]:
-        return {
+        # A loaded agent keeps the words it was saved with: settings that came later must not change who it is.
+        return self._saved or {
             "format": FORMAT,
             "method": self.method.name(),
             "settings": self.method.to_json(),
@@ -200,6 +218,7 @@ class Agent:
                 f"{folder}/weights.safetensors: does not fit the settings in agent.json: restore both files"
             ) from error
         agent = Agent(method, learner, scaler, spec, facts)
+        agent._saved = {key: data[key] for key in agent._description()}
         if agent.identity() != data["identity"]:
             raise UserError(
                 f"{folder}: field 'identity' in agent.json does not match the weights, scaling, framing and settings "

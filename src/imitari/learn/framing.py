@@ -15,12 +15,15 @@ class Framing:
     chunk: actions a decision predicts, starting at the present step.
     execute: actions carried out before the next decision.
     renew: a recurrent policy forgets its state every so many steps; 0: never within an episode.
+    ensemble: execute the mean of all predictions made so far for a step, the i-th of them, counted from the oldest,
+        weighted by exp(-ensemble i) (temporal ensembling, Zhao et al. 2023); None: execute the newest.
     """
 
     history: int = 1
     chunk: int = 1
     execute: int = 1
     renew: int = 0
+    ensemble: float | None = None
 
     def __post_init__(self) -> None:
         if self.history < 1 or self.chunk < 1 or not 1 <= self.execute <= self.chunk:
