@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
+import os
+import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -58,10 +60,11 @@ class ArrayColumn:
 
 
 class MappedColumn:
-    """A column in a .npy file, mapped and not read: resident memory stays under a byte budget.
+    """A column in a .npy file: mapped where it fits into a byte budget, else read row by row when it is asked for.
 
-    Pages that were touched stay resident until the gathered bytes exceed the budget; then they are handed back to the
-    operating system, which keeps them as file cache only as long as nobody needs the memory.
+    A larger file is not mapped, because one touched row may make the system map 2 MB around it, and what was touched
+    counts as this process's memory. Reading at an offset costs about as much as a page fault and leaves nothing behind;
+    the system still keeps what it likes of the file in its own cache.
 
     Args:
         path: a .npy file, C order, no objects.
@@ -72,42 +75,78 @@ class MappedColumn:
         self.path = path
         self.budget = budget
         try:
-            self._values = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
+            mapped = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
             raise UserError(
                 f"{path}: not a readable column file ({error}); delete it, it is rebuilt from the data"
             ) from error
-        self._touched = 0
-        self._row_bytes = max(1, int(self._values.nbytes // max(1, len(self._values))))
-        mapping = getattr(self._values, "_mmap", None)
-        self._mapping: mmap.mmap | None = mapping if isinstance(mapping, mmap.mmap) else None
-        if self._mapping is not None and hasattr(mmap, "MADV_RANDOM"):
-            self._mapping.madvise(mmap.MADV_RANDOM)
+        self._shape: tuple[int, ...] = mapped.shape
+        self._dtype: np.dtype[np.generic] = mapped.dtype
+        self._offset = int(mapped.offset)
+        self._row_bytes = int(np.prod(self._shape[1:], dtype=np.int64)) * self._dtype.itemsize
+        self._values: Array | None = mapped if mapped.nbytes <= budget else None
+        self._file = -1
+        if self._values is None:
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            weakref.finalize(self, os.close, self._file)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._values.shape
+        return self._shape
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        return self._values.dtype
+        return self._dtype
 
     def take(self, rows: Array) -> Array:
-        out = np.take(self._values, rows, axis=0)
-        self._account(int(rows.size))
+        if self._values is not None:
+            return np.take(self._values, rows, axis=0)
+        flat = rows.reshape(-1).astype(np.int64)
+        if len(flat) and (flat.min() < 0 or flat.max() >= self._shape[0]):
+            raise IndexError(f"row {flat.min()} or {flat.max()} is outside a column of {self._shape[0]} rows")
+        out = np.empty((*rows.shape, *self._shape[1:]), self._dtype)
+        if out.nbytes:
+            # Neighbouring rows (a chunk of actions, a history) come with one read.
+            breaks = np.flatnonzero(np.diff(flat) != 1) + 1
+            begins = np.concatenate([[0], breaks]) * self._row_bytes
+            ends = np.concatenate([breaks, [len(flat)]]) * self._row_bytes
+            places = self._offset + flat[np.concatenate([[0], breaks])] * self._row_bytes
+            view = _bytes_of(out)
+            for begin, end, place in zip(begins.tolist(), ends.tolist(), places.tolist(), strict=True):
+                self._read(view[begin:end], place)
         return out
 
     def span(self, start: int, stop: int) -> Array:
-        self._account(stop - start)
-        return self._values[start:stop]
+        if self._values is not None:
+            return self._values[start:stop]
+        start, stop, _ = slice(start, stop).indices(self._shape[0])
+        out = np.empty((max(0, stop - start), *self._shape[1:]), self._dtype)
+        if out.nbytes:
+            self._read(_bytes_of(out), self._offset + start * self._row_bytes)
+        return out
 
-    def _account(self, rows: int) -> None:
-        # A touched row costs at least a page, so small rows are counted as one page each.
-        self._touched += rows * max(self._row_bytes, min(mmap.PAGESIZE, self._row_bytes * 64))
-        if self._touched > self.budget and self._mapping is not None:
-            if hasattr(mmap, "MADV_DONTNEED"):
-                self._mapping.madvise(mmap.MADV_DONTNEED)
-            self._touched = 0
+    def _read(self, view: memoryview, place: int) -> None:
+        """Fills `view` from byte `place` on."""
+        while len(view):
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._file, [view], place)
+            else:  # systems without positioned reads: the lock keeps seek and read together
+                with _SEEKING:
+                    os.lseek(self._file, place, os.SEEK_SET)
+                    data = os.read(self._file, len(view))
+                count = len(data)
+                view[:count] = data
+            if count == 0:
+                raise UserError(f"{self.path}: the column file was cut off; delete it, it is rebuilt from the data")
+            view, place = view[count:], place + count
+
+
+_SEEKING = threading.Lock()
+
+
+def _bytes_of(values: Array) -> memoryview:
+    data: Any = values.reshape(-1).view(np.uint8)
+    return memoryview(data)
 
 
 class JoinedColumn:

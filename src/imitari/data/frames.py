@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from imitari.core.columns import ArrayColumn, Column, MappedColumn
+from imitari.core.columns import Column, MappedColumn
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
 from imitari.core.progress import Progress
@@ -141,11 +141,6 @@ def build(recipe: Recipe, fill: Fill, label: str, total: int) -> Path:
 def column(recipe: Recipe, fill: Fill, label: str, total: int, budget: int) -> Column:
     """`build`, opened as a column of which at most `budget` bytes stay in memory."""
     return MappedColumn(build(recipe, fill, label, total), budget)
-
-
-def in_memory(shape: tuple[int, ...], dtype: Any) -> ArrayColumn:
-    """A column in memory, still to be filled."""
-    return ArrayColumn(np.zeros(shape, dtype))
 
 
 def _make(recipe: Recipe, fill: Fill, label: str, total: int, partial: Path) -> None:
