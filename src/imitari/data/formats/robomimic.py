@@ -98,10 +98,10 @@ def _draft(path: Path, group: Any, name: str, env: Any, masks: list[str], option
     extra = {
         key: _hdf5.values(path, name, group, key) for key in group if key not in READ_KEYS and _stepwise(group[key])
     }
-    if done is not None:
-        extra[DONE] = done.astype(bool)
     attributes = _hdf5.attributes(group)
     own = cast("dict[str, Any]", attributes.get(OWN, {}))
+    if done is not None and own.get("done", True):
+        extra[DONE] = done.astype(bool)
     success = own.get("success", _success(env, reward))
     source: dict[str, Any] = {"name": name, "env_args": env}
     if masks:
@@ -168,7 +168,13 @@ def _write_demo(group: Any, episode: Episode) -> None:
     source = {key: value for key, value in episode.source.items() if key not in ("env_args", "model_file", "masks")}
     if "model_file" in episode.source:
         group.attrs["model_file"] = episode.source["model_file"]
-    own = {"ended": episode.ended, "success": episode.success, "reward": episode.reward is not None, "source": source}
+    own = {
+        "ended": episode.ended,
+        "success": episode.success,
+        "reward": episode.reward is not None,
+        "done": DONE in episode.extra,
+        "source": source,
+    }
     group.attrs[OWN] = json.dumps(own)
     group["actions"] = np.asarray(episode.action)
     group["rewards"] = _rewards(episode)
