@@ -39,9 +39,9 @@ CLAIM = Claim(
         "quick": Budget(
             range(3),
             100,
-            {"first": 4, "all": 20},
+            {"first": 3, "all": 15},
             {
-                "dagger": {"steps": 800, "batch": 128, "rounds": 4, "round_episodes": 4},
+                "dagger": {"steps": 800, "batch": 128, "rounds": 4, "round_episodes": 3},
                 "cloning": {"steps": 4000, "batch": 128},
             },
             minutes=4,

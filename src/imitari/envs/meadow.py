@@ -100,23 +100,21 @@ class Wanderer:
 
 
 class Hesitant:
-    """A demonstrator who stops half way for a while, for no reason that can be seen, and then goes on to the goal.
+    """A demonstrator who stops short of the goal for a while, for no reason that can be seen, and then goes on.
 
     Args:
         pause: (least, most) steps that it stands still.
+        distance: from the goal at which it stops.
     """
 
-    def __init__(self, pause: tuple[int, int] = (8, 12)) -> None:
-        self.pause = pause
+    def __init__(self, pause: tuple[int, int] = (8, 12), distance: float = 0.4) -> None:
+        self.pause, self.distance = pause, distance
 
-    def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
-        rng = np.random.default_rng([seed, 0x9E])
-        return {"left": rng.integers(self.pause[0], self.pause[1] + 1, count), "half": None}
+    def reset(self, count: int, seed: int = 0) -> Array:
+        """Steps of standing still that are left, (B,)."""
+        return np.random.default_rng([seed, 0x9E]).integers(self.pause[0], self.pause[1] + 1, count)
 
-    def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    def act(self, obs: Obs, memory: Array) -> tuple[Array, Array]:
         position, goal = np.split(obs["observation.state"].astype(np.float64), 2, axis=1)
-        if memory["half"] is None:
-            memory["half"] = np.linalg.norm(goal - position, axis=1) / 2
-        stands = (np.linalg.norm(goal - position, axis=1) < memory["half"]) & (memory["left"] > 0)
-        memory["left"] = memory["left"] - stands
-        return np.where(stands[:, None], 0.0, towards(position, goal)).astype(np.float32), memory
+        stands = (np.linalg.norm(goal - position, axis=1) < self.distance) & (memory > 0)
+        return np.where(stands[:, None], 0.0, towards(position, goal)).astype(np.float32), memory - stands

@@ -127,4 +127,4 @@ def arm_facts(rows: Sequence[Outcome], metric: Metric) -> dict[str, Any]:
 
 
 def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    return [asdict(finding) for finding in findings]
+    return [{**asdict(finding), "arms": list(finding.arms)} for finding in findings]

@@ -1,0 +1,94 @@
+"""The verdict on a claim, from outcomes whose answer is known."""
+
+import numpy as np
+import pytest
+
+from imitari.core.errors import UserError
+from imitari.core.outcome import Outcome
+from imitari.evaluate.intervals import crossed_interval, crossed_mean_interval
+from imitari.jobs.claim import Difference, Level, NotWorse
+from imitari.jobs.verdict import arm_facts, judge
+
+
+def outcomes(arm: str, table: np.ndarray, field: str = "success") -> list[Outcome]:
+    """(seeds, starts) values as rows, in an order that nothing should depend on."""
+    rows = [
+        Outcome(
+            arm, "task", 100 + start, seed,
+            success=bool(value) if field == "success" else False,
+            total=float(value), best=float(value), length=10, ended="terminated",
+        )
+        for (seed, start), value in np.ndenumerate(table)
+    ]  # fmt: skip
+    return [rows[number] for number in np.random.default_rng(0).permutation(len(rows))]
+
+
+def tables() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return (rng.random((3, 60)) < 0.8).astype(float), (rng.random((3, 60)) < 0.3).astype(float)
+
+
+def both() -> dict[str, list[Outcome]]:
+    good, poor = tables()
+    return {"good": outcomes("good", good), "poor": outcomes("poor", poor)}
+
+
+def test_a_clear_difference_holds_and_its_reverse_does_not() -> None:
+    forward = judge([Difference("good", "poor", 0.2)], both())[0]
+    backward = judge([Difference("poor", "good", 0.0)], both())[0]
+    good, poor = tables()
+    expected = crossed_interval(poor, good)
+    assert (forward.estimate, forward.low, forward.high) == (expected.estimate, expected.low, expected.high)
+    assert forward.holds
+    assert not backward.holds
+    assert backward.estimate == pytest.approx(-forward.estimate)
+
+
+def test_exactly_at_the_margin_a_difference_does_not_hold() -> None:
+    low = judge([Difference("good", "poor")], both())[0].low
+    assert not judge([Difference("good", "poor", low)], both())[0].holds
+    assert judge([Difference("good", "poor", np.nextafter(low, -1))], both())[0].holds
+
+
+def test_not_worse_allows_its_margin_and_no_more() -> None:
+    found = judge([NotWorse("poor", "good", 0.9)], both())[0]
+    assert found.holds
+    assert not judge([NotWorse("poor", "good", -found.low)], both())[0].holds
+    assert judge([NotWorse("good", "good", 0.2)], both())[0].estimate == 0.0
+
+
+def test_a_level_needs_the_whole_interval() -> None:
+    good, _ = tables()
+    whole = crossed_mean_interval(good)
+    assert judge([Level("good", at_least=whole.low)], both())[0].holds
+    assert not judge([Level("good", at_least=np.nextafter(whole.low, 1))], both())[0].holds
+    assert judge([Level("good", at_most=whole.high)], both())[0].holds
+    assert not judge([Level("good", at_least=0.0, at_most=whole.estimate)], both())[0].holds
+
+
+def test_returns_are_not_bounded_by_one() -> None:
+    rng = np.random.default_rng(0)
+    rows = {
+        "a": outcomes("a", rng.normal(500, 1, (3, 20)), "total"),
+        "b": outcomes("b", rng.normal(0, 1, (3, 20)), "total"),
+    }
+    found = judge([Difference("a", "b", 400)], rows, "total")[0]
+    assert found.holds
+    assert found.estimate == pytest.approx(500, abs=2)
+
+
+def test_one_training_seed_or_a_missing_start_is_no_verdict() -> None:
+    good, poor = tables()
+    with pytest.raises(UserError, match="two of each"):
+        judge([Difference("a", "b")], {"a": outcomes("a", good[:1]), "b": outcomes("b", poor[:1])})
+    rows = outcomes("a", good)
+    with pytest.raises(UserError, match="was not evaluated on start"):
+        judge([Level("a", at_least=0.1)], {"a": rows[1:]})
+
+
+def test_counts_are_kept_by_training_seed() -> None:
+    good, _ = tables()
+    facts = arm_facts(outcomes("good", good), "success")
+    assert [entry["successes"] for entry in facts["seeds"].values()] == good.sum(1).astype(int).tolist()
+    assert all(entry["episodes"] == 60 for entry in facts["seeds"].values())
+    assert facts["mean"] == pytest.approx(good.mean())
