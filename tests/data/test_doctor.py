@@ -320,15 +320,15 @@ def test_errors_come_first_and_every_finding_is_complete() -> None:
     assert all(one.message and one.remedy and one.check in CHECKS for one in seen)
 
 
-def test_a_million_steps_take_seconds() -> None:
+def test_checks_take_seconds_a_million_steps() -> None:
     rng = np.random.default_rng(0)
-    steps = 200_000  # a fifth of a million, for a fifth of the time
+    steps = 100_000  # a tenth of a million, within a tenth of the time
     action = np.clip(rng.normal(0, 0.3, (steps, 7)), -1, 1).astype(np.float32)
     state = np.cumsum(action, 0) * np.float32(0.01)
     spec = Spec({STATE: Feature((7,))}, Feature((7,)))
     table = EpisodeTable.of([200] * (steps // 200))
     demos = Demos(spec, {STATE: ArrayColumn(state), ACTION: ArrayColumn(action)}, table)
     check: Callable[[Demos], list[Finding]] = examine
-    begin = time.perf_counter()
+    begin = time.process_time()
     check(demos)
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 4

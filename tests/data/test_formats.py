@@ -26,7 +26,7 @@ SPEC = Spec(
         "observation.state": Feature((3,), "float64"),
         "observation.images.wrist": Feature((16, 12, 3), "uint8", "image"),
     },
-    Feature((2,), "float32"),
+    Feature((2,), "float32", names=("left", "right"), low=(-1.0, -1.0), high=(1.0, 1.0)),
 )
 
 
@@ -79,6 +79,9 @@ def test_written_and_read_back_is_the_same(demos: Demos, tmp_path: Path, format:
     assert back.provenance.format == format
     assert_equal(back, demos)
     assert back.fingerprint() == demos.fingerprint()
+    assert back.provenance.steps[0] == "made"
+    assert set(back.spec.obs.items()) == set(demos.spec.obs.items())
+    assert back.spec.action == demos.spec.action
 
 
 def test_a_view_is_written_without_what_it_leaves_out(demos: Demos, tmp_path: Path) -> None:

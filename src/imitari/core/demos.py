@@ -122,7 +122,7 @@ class Demos(Sequence[Episode]):
         columns[ACTION] = _padded([episode.action for episode in episodes], rows, spec.action.dtype)
         if all(episode.reward is not None for episode in episodes):
             columns[REWARD] = _padded([np.asarray(episode.reward) for episode in episodes], rows, "float32")
-        for key in set.intersection(*(set(episode.extra) for episode in episodes)):
+        for key in [key for key in episodes[0].extra if all(key in episode.extra for episode in episodes)]:
             columns[key] = _padded([episode.extra[key] for episode in episodes], rows, None)
         table = EpisodeTable.of(
             [len(episode) for episode in episodes],

@@ -9,16 +9,17 @@ from typing import Any, cast
 
 import numpy as np
 
-from imitari.core.demos import Demos
+from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import ACTION, REWARD, Array, Ending, Episode
 from imitari.core.errors import UserError
+from imitari.core.spec import Spec
 from imitari.data.formats import _hdf5
 from imitari.data.formats._assemble import Draft, Frames, assemble, is_image, observation_name, wanted
 from imitari.data.opening import ReadOptions, notice
 
 DONE = "next.done"
 ROBOSUITE = 1
-OWN = "imitari"  # attribute of a demo that keeps what the layout has no place for
+OWN = "imitari"  # attribute that keeps what the layout has no place for: spec, provenance, endings, sources
 READ_KEYS = {"obs", "next_obs", "actions", "rewards", "dones"}
 
 
@@ -41,13 +42,21 @@ def read(path: Path, options: ReadOptions) -> Demos:
                 f"{path}: group 'data' is missing: this is no robomimic file; name another reader by --format"
             )
         data = file["data"]
-        env = _hdf5.attributes(data).get("env_args", {})
+        about = _hdf5.attributes(data)
+        env = about.get("env_args", {})
         masks = _masks(file)
         names = _hdf5.by_number(data)
         if not names:
             raise UserError(f"{path}: group 'data' holds no demo: record some, or choose another path")
         drafts = [_draft(path, data[name], name, env, masks.get(name, []), options) for name in names]
-    return assemble(path, "robomimic", drafts, options)
+    own = cast("dict[str, Any]", about.get(OWN, {}))
+    if not own:
+        return assemble(path, "robomimic", drafts, options)
+    spec = Spec.from_json(own["spec"])
+    demos = assemble(path, "robomimic", drafts, options, spec, spec.action)
+    old = own["provenance"]
+    history = (*old["steps"], f"read from {old['path']}, kept as robomimic")
+    return Demos(demos.spec, demos.columns, demos.table, Provenance(str(path), "robomimic", history))
 
 
 def write(demos: Demos, path: Path) -> None:
@@ -64,6 +73,7 @@ def write(demos: Demos, path: Path) -> None:
             data = file.create_group("data")
             data.attrs["total"] = demos.steps
             data.attrs["env_args"] = json.dumps(_env_args(demos))
+            data.attrs[OWN] = json.dumps({"spec": demos.spec.to_json(), "provenance": demos.provenance.to_json()})
             for number in range(len(demos)):
                 _write_demo(data.create_group(f"demo_{number}"), demos[number])
             _write_masks(file, demos)
