@@ -64,7 +64,7 @@ class Table:
 def solved(expectile: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """V, Q and greedy choices after training on every transition of the table."""
     method = ImplicitQLearning(
-        expectile=expectile, hidden=(64,), lr=1e-2, tau=0.05, steps=1500, temperature=20.0, schedule="cosine"
+        expectile=expectile, hidden=(64,), lr=1e-2, tau=0.05, steps=900, temperature=20.0, schedule="cosine"
     )
     run = Run(seed=0, device="cpu", show=False)
     learner = run.build(lambda: method.learner(SPEC))
