@@ -23,12 +23,18 @@ class Quick(PushTEnv):
 
     def _setup(self) -> None:
         super()._setup()
-        handler = self.collision_handeler._handler  # pymunk cannot take a callback back: put the C library's own there
-        handler.postSolveFunc = Space().add_collision_handler(0, 0)._handler.postSolveFunc
+        handler = self._structure(
+            self.collision_handeler
+        )  # pymunk cannot take a callback back: put the C library's own there
+        handler.postSolveFunc = self._structure(Space().add_collision_handler(0, 0)).postSolveFunc
         corners = [[tuple(corner) for corner in shape.get_vertices()] for shape in self.block.shapes]
         self._rings = [[*ring, ring[0]] for ring in corners]
         self._goal = self._outline(self.get_goal_pose_body(self.goal_pose))
         self._goal_area, self._goal_box = self._goal.area, self._goal.bounds
+
+    @staticmethod
+    def _structure(handler: Any) -> Any:
+        return handler._handler
 
     def _points(self, body: Any) -> list[list[Any]]:
         return [[body.local_to_world(corner) for corner in ring] for ring in self._rings]
