@@ -79,5 +79,4 @@ def quiet() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
         "SVT_LOG": "1",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     }
