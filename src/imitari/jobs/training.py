@@ -58,9 +58,7 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     method = method_class(request.method).from_preset(request.preset, **request.settings)
     task = task or _task(request)
     _check_needs(method, request, demos, task)
-    demos = demos if demos is not None else _open(request)
-    demos = fitted_to(demos, task, request)
-    part, held = chosen(demos, request).split(request.holdout, request.seed)
+    part, held = _parts(request, demos, task)
     _prepare(folder, request)
     run = Run(
         seed=request.seed,
@@ -78,6 +76,14 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     agent.save(folder)
     run.metrics.close()
     return agent
+
+
+def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tuple[Demos | None, Demos | None]:
+    """Training part and held-out part; neither where a method that acts was given no demonstrations."""
+    if demos is None and not request.data:
+        return None, None
+    demos = fitted_to(demos if demos is not None else _open(request), task, request)
+    return chosen(demos, request).split(request.holdout, request.seed)
 
 
 def fitted_to(demos: Demos, task: Task | None, request: TrainRequest) -> Demos:
@@ -160,8 +166,6 @@ def _open(request: TrainRequest) -> Demos:
     from imitari.data.opening import ReadOptions, open_demos
 
     options = ReadOptions(pixels=request.pixels, cameras=None if request.pixels or request.obs else ())
-    if not request.data:
-        raise UserError(f"method '{request.method}' needs demonstrations here: give --data PATH")
     return Demos.concat([open_demos(path, request.format, options) for path in request.data])
 
 

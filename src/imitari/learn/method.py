@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from imitari.core import registry
-from imitari.core.demos import Demos
-from imitari.core.errors import UserError
+from imitari.core.errors import UserError, nearest
 from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
 from imitari.learn.optim import Optim, Schedule
 from imitari.learn.run import Run
+from imitari.learn.settings import check_settings
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -45,18 +46,20 @@ class Method:
     def from_preset(cls, preset: str | None, **settings: Any) -> Method:
         """The method with a preset's settings, then the given ones."""
         if preset is not None and preset not in cls.presets:
-            known = ", ".join(cls.presets) or "none"
-            raise UserError(f"method '{cls.name()}' has no preset '{preset}': there are: {known}")
+            raise UserError(f"method '{cls.name()}' has no preset '{preset}': {nearest(preset, cls.presets)}")
         return cls.from_json({**(cls.presets[preset] if preset else {}), **settings})
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Method:
-        """Settings from plain values; unknown names and lists where tuples belong are handled."""
-        fields = {entry.name: entry for entry in dataclasses.fields(cls)}
-        for key in data:
-            if key not in fields:
-                raise UserError(f"method '{cls.name()}' has no setting '{key}': there are {', '.join(fields)}")
-        return cls(**{key: as_tuple(value) for key, value in data.items()})
+        """Settings from plain values, with lists where tuples belong.
+
+        Raises:
+            UserError: for a name, a type or a value that cannot be.
+        """
+        hints = typing.get_type_hints(cls)
+        values = {key: as_tuple(value) for key, value in data.items()}
+        check_settings(cls.name(), {entry.name: hints[entry.name] for entry in dataclasses.fields(cls)}, values)
+        return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -69,8 +72,8 @@ class Method:
         """The untrained networks for data of `spec`."""
         raise NotImplementedError
 
-    def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
-        """Trains on `demos` (and in `task`, where the method needs one)."""
+    def fit(self, demos: Any, run: Run, task: Task | None = None) -> Agent:
+        """Trains on `demos` (and in `task`, where the method needs one; only then `demos` may be None)."""
         raise NotImplementedError
 
 
