@@ -54,11 +54,11 @@ def local_engine(folders: Sequence[Path], together: int = 2, show: bool = True) 
             while waiting or running:
                 while waiting and len(running) < max(1, together):
                     folder = waiting.pop(0)
-                    running[folder] = _start(folder)
+                    running[folder] = start(folder)
                 time.sleep(0.05)
                 for folder, process in list(running.items()):
                     if process.poll() is not None:
-                        del running[folder]
+                        end(running.pop(folder))
                         raise_failure(folder, process.returncode)
                 shares = {folder: share(folder) for folder in folders if folder in running}
                 done = len(folders) - len(waiting) - len(running)
@@ -68,7 +68,7 @@ def local_engine(folders: Sequence[Path], together: int = 2, show: bool = True) 
             for process in running.values():
                 process.terminate()
             for process in running.values():
-                process.wait()
+                end(process)
 
 
 def inline_engine(folders: Sequence[Path], together: int = 1, show: bool = True) -> None:
@@ -79,7 +79,16 @@ def inline_engine(folders: Sequence[Path], together: int = 1, show: bool = True)
         carry_out(folder, show)
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def end(process: subprocess.Popen[bytes]) -> int:
+    """Waits for a process and lets go of its leash; gives its exit status."""
+    status = process.wait()
+    if process.stdin:
+        process.stdin.close()
+    return status
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """The job as a process that ends when this one does; what it says goes to its log."""
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
             [*command(folder), "--leash"], stdin=subprocess.PIPE, stdout=log, stderr=log, env=surroundings()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from imitari.core.errors import UserError, missing_extra
 from imitari.core.progress import Progress
-from imitari.jobs.engine import command, raise_failure, surroundings
-from imitari.jobs.folder import JOB, LOG, finished
+from imitari.jobs.engine import end, raise_failure, start
+from imitari.jobs.folder import JOB, finished
 
 LEFT_BEHIND = "resume"  # resume points stay on the worker
 
@@ -68,27 +66,17 @@ def work(path: str, job: str) -> tuple[int, dict[str, bytes]]:
     """On the worker: (exit status, files to send back)."""
     folder = Path(path)
     if (folder / JOB).exists() and (folder / JOB).read_text() == job:
-        return _call(folder), {}
+        return end(start(folder)), {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / JOB).write_text(job)
-        status = _call(folder)
+        status = end(start(folder))
         files = {
             file.relative_to(folder).as_posix(): file.read_bytes()
             for file in folder.rglob("*")
             if file.is_file() and LEFT_BEHIND not in file.relative_to(folder).parts
         }
     return status, files
-
-
-def _call(folder: Path) -> int:
-    with (folder / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [*command(folder), "--leash"], stdin=subprocess.PIPE, stdout=log, stderr=log, env=surroundings()
-        )
-        while process.poll() is None:
-            time.sleep(0.05)
-    return process.returncode
 
 
 def take_back(folder: Path, files: dict[str, bytes]) -> None:

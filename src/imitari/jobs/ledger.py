@@ -1,0 +1,91 @@
+"""The ledger: every claim with what was seen when it was run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imitari.core import registry
+from imitari.core.errors import UserError
+from imitari.jobs.claim import FOLDER
+
+HEADS = ("claim", "verdict", "effect", "budget", "minutes", "commit")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim. `effect` is the first criterion's estimate with its interval."""
+
+    claim: str
+    description: str
+    verdict: str
+    effect: str = ""
+    budget: str = ""
+    minutes: str = ""
+    commit: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        return self.claim, self.verdict, self.effect, self.budget, self.minutes, self.commit
+
+
+def ledger(results: Path) -> list[Row]:
+    """A row for every claim that there is, recorded or not.
+
+    Args:
+        results: folder of verdicts, NAME.json each.
+
+    Raises:
+        UserError: a record is damaged.
+    """
+    return [_row(entry, results / f"{name}.json") for name, entry in registry.entries(FOLDER).items()]
+
+
+def _row(entry: registry.Entry, path: Path) -> Row:
+    if not path.exists():
+        return Row(entry.name, entry.description, "not run yet")
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+        return Row(
+            entry.name,
+            entry.description,
+            "holds" if data["holds"] else "does not hold",
+            "; ".join(effect(found, data["metric"]) for found in data["criteria"]),
+            f"{data['budget']}, {len(data['seeds'])} x {data['starts']['count']}",
+            f"{data['minutes']:.1f}",
+            ", ".join(data["commits"]),
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is damaged ({error!r}): run `imitari claim {entry.name} --record` again") from error
+
+
+def effect(found: dict[str, Any], metric: str) -> str:
+    """ "+85 [+60, +95] pt" for rates, plain numbers for returns."""
+    rate = metric == "success"
+    numbers = [100 * found[key] if rate else found[key] for key in ("estimate", "low", "high")]
+    sign = "" if found["kind"] == "level" else "+"
+    shown = [f"{number:{sign}.3g}" for number in numbers]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" + (" pt" if rate else "")
+
+
+def text(rows: list[Row]) -> str:
+    """For a terminal."""
+    table = [HEADS, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(HEADS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
+    )
+
+
+def markdown(rows: list[Row]) -> str:
+    """For docs/ledger.md."""
+    head = f"| {' | '.join(HEADS)} | says |\n|{'---|' * (len(HEADS) + 1)}"
+    body = "\n".join(f"| {' | '.join(row.cells())} | {row.description} |" for row in rows)
+    why = (
+        "Every claim, and what was seen when it was run. Effect: the difference that the claim is about, with its 95 % "
+        "interval over training seeds and paired starts, in percentage points for success rates. Budget: its name, "
+        "training seeds x evaluation starts. Minutes: of one core, all jobs together. "
+        "Written by `imitari ledger --out`."
+    )
+    return f"# Ledger\n\n{why}\n\n{head}\n{body}\n"
