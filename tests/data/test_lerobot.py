@@ -464,3 +464,29 @@ def test_humanoid_episodes_with_video() -> None:
     assert demos.table.length.tolist() == [278, 221, 277, 267, 280, 260]
     assert demos.columns["observation.images.cam_high"].shape == (1583, 32, 32, 3)
     assert demos.columns[ACTION].shape == (1583, 26)
+
+
+@pytest.mark.skipif(not (DATA / "lerobot_v1_samples").exists(), reason="the v1 samples are not here")
+@pytest.mark.parametrize(
+    ("name", "steps", "camera", "fps"),
+    [("pusht", 161, "observation.image", 10), ("aloha_sim_transfer_cube_human", 400, "observation.images.top", 50)],
+)
+def test_v1_samples(name: str, steps: int, camera: str, fps: int) -> None:
+    pytest.importorskip("av")
+    demos = open_demos(DATA / "lerobot_v1_samples" / name, options=ReadOptions(pixels=16))
+    assert demos.provenance.format == "lerobot_v1"
+    assert demos.table.length.tolist() == [steps]
+    assert demos.columns[camera].shape == (steps, 16, 16, 3)
+    assert demos.table.source[0]["fps"] == fps
+    assert len(np.unique(demos.columns[camera].span(0, steps).reshape(steps, -1), axis=0)) > steps // 2
+
+
+@pytest.mark.skipif(not (DATA / "lerobot_v1_samples").exists(), reason="the v1 samples are not here")
+def test_v1_without_actions_and_cut_off(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'action' is missing"):
+        open_demos(DATA / "lerobot_v1_samples" / "umi_cup_in_the_wild")
+    source = DATA / "lerobot_v1_samples" / "pusht" / "train" / "data-00000-of-00001.arrow"
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    (tmp_path / "set" / "train" / "data-00000-of-00001.arrow").write_bytes(source.read_bytes()[:700])
+    with pytest.raises(UserError, match=r"data-00000-of-00001.arrow: damaged or truncated"):
+        open_demos(tmp_path / "set")

@@ -108,6 +108,17 @@ def decode(
         step = 0
 
 
+def size_of(path: Path, key: str) -> tuple[int, int]:
+    """(height, width) of a video file's frames."""
+    av = pyav()
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return int(stream.height), int(stream.width)
+    except (av.FFmpegError, IndexError) as error:
+        raise UserError(f"{path}: damaged video (column '{key}'): copy it again, or leave that camera out") from error
+
+
 def _pixels(frame: Any, size: tuple[int, int]) -> Array:
     same = (frame.height, frame.width) == size
     resized = frame.reformat(

@@ -70,7 +70,8 @@ class Layout:
 
     @property
     def info_path(self) -> Path:
-        return self.root / "meta" / "info.json"
+        """The file that names the features, for messages."""
+        return self.root / ("train" if self.version == "v1" else "meta/info.json")
 
     @property
     def steps(self) -> int:
@@ -111,6 +112,14 @@ def need(info: dict[str, Any], key: str, kind: type | tuple[type, ...], path: Pa
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(f"{path}: field '{key}' is {value!r}, which is not of the right type: correct it")
     return value
+
+
+def frame_rate(info: dict[str, Any], path: Path) -> float:
+    """Steps a second."""
+    fps = float(need(info, "fps", (int, float), path))
+    if not 0 < fps < float("inf"):
+        raise UserError(f"{path}: field 'fps' is {fps:g}: it must be a number above 0, correct it")
+    return fps
 
 
 def fill(template: str, place: Path, names: dict[str, Any]) -> str:
