@@ -27,7 +27,7 @@ def save_episode(episode: Episode, path: Path) -> None:
     """
     facts = {"ended": episode.ended, "success": episode.success, "source": episode.source}
     arrays: dict[str, Array] = {"facts": np.array(json.dumps(facts)), "action": episode.action}
-    arrays |= {f"obs/{key}": value for key, value in episode.obs.items()}
+    arrays |= {f"obs/{key}": _storable(value) for key, value in episode.obs.items()}
     arrays |= {f"extra/{key}": value for key, value in episode.extra.items()}
     if episode.reward is not None:
         arrays["reward"] = episode.reward
@@ -53,7 +53,7 @@ def load_episode(path: Path) -> Episode:
             facts = json.loads(str(file["facts"]))
             ended: Ending = facts["ended"]
             return Episode(
-                obs={key.removeprefix("obs/"): file[key] for key in file.files if key.startswith("obs/")},
+                obs={key.removeprefix("obs/"): _restored(file[key]) for key in file.files if key.startswith("obs/")},
                 action=file["action"],
                 reward=file["reward"] if "reward" in file.files else None,
                 ended=ended,
@@ -63,6 +63,15 @@ def load_episode(path: Path) -> Episode:
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: is damaged ({error}): delete this file and record that episode again") from error
+
+
+def _storable(value: Array) -> Array:
+    """Text as fixed-width characters: arrays of Python objects could be stored as pickles only."""
+    return value.astype(str) if value.dtype == object else value
+
+
+def _restored(value: Array) -> Array:
+    return value.astype(object) if value.dtype.kind == "U" else value
 
 
 class Journal:

@@ -27,10 +27,9 @@ def action_feature(space: Any) -> Feature:
     Raises:
         UserError: for spaces other than flat boxes and discrete ones.
     """
-    kind = type(space).__name__
-    if kind == "Discrete" and int(space.start) == 0:
+    if isinstance(space, gym.spaces.Discrete) and int(space.start) == 0:
         return Feature((1,), "int64", "choice", low=(0,), high=(int(space.n) - 1,))
-    if kind != "Box" or len(space.shape) != 1:
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
         raise UserError(f"actions of kind {space} are not supported: choose a task with a flat box or discrete ones")
     low, high = (tuple(float(value) for value in bound) for bound in (space.low, space.high))
     bounded = bool(np.isfinite([*low, *high]).all())
@@ -43,7 +42,7 @@ def state_feature(space: Any) -> Feature:
     Raises:
         UserError: for spaces other than boxes of numbers.
     """
-    if type(space).__name__ != "Box" or len(space.shape) > 2:
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) > 2:
         raise UserError(f"observations of kind {space} are not supported: choose a task with flat numbers")
     return Feature((int(np.prod(space.shape)),))
 
