@@ -15,11 +15,21 @@ from typing import Any, Literal, NoReturn
 
 import imitari
 from imitari.core import registry
-from imitari.core.errors import UserError, unknown
+from imitari.core.errors import UserError, nearest, unknown
 
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """As in the base class, but a flag that does not exist is an error here, where those that do are known."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            flag = left[0].partition("=")[0]
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            hint = nearest(flag, known, f"{self.prog} --help") if flag.startswith("-") else f"leave out '{flag}'"
+            raise UserError(f"unknown argument {flag}: {hint}")
+        return found, left
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}: `{self.prog} --help` shows what can be said")

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
+    from imitari.core.files import replace_text
     from imitari.jobs.comparison import compare_runs
 
     found = compare_runs(
@@ -55,6 +56,5 @@ def run(args: argparse.Namespace) -> int:
         )
     print(found.sentence())
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(found.to_json(), indent=1))
+        replace_text(args.json, json.dumps(found.to_json(), indent=1), "choose another --json")
     return 0

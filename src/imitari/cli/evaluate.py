@@ -28,17 +28,23 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from imitari.core.errors import UserError
+    from imitari.core.files import replace_text
     from imitari.envs import task_named
     from imitari.evaluate.summary import summary
     from imitari.jobs.evaluation import OUTCOMES, evaluate
     from imitari.learn.agent import Agent
 
+    for flag, value, least in (
+        ("episodes", args.episodes, 1),
+        ("seeds", args.seeds, 0),
+        ("together", args.together, 1),
+    ):
+        if value < least:
+            raise UserError(f"--{flag} is {value}: it must be at least {least}")
     agent = Agent.load(args.run, args.device)
     name = args.task or agent.facts.get("task")
     if not name:
         raise UserError(f"{args.run}: was trained without a task: say where to evaluate with --task")
-    if args.episodes < 1:
-        raise UserError(f"--episodes is {args.episodes}: it must be at least 1")
     images = agent.spec.images
     task = task_named(name, **({"pixels": next(iter(images.values())).shape[0]} if images else {}))
     starts = range(args.seeds, args.seeds + args.episodes)
@@ -50,6 +56,5 @@ def run(args: argparse.Namespace) -> int:
         f"mean best reward {facts['best_reward']:.4g}, mean length {facts['length']:.1f}"
     )
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(facts, indent=1))
+        replace_text(args.json, json.dumps(facts, indent=1), "choose another --json")
     return 0

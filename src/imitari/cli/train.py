@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from imitari.jobs.training import TrainRequest, train
 
     if args.out.is_file():
-        raise UserError(f"{args.out}: is a file: --out needs a folder")
+        raise UserError(f"{args.out}: is a file: give a folder as --out")
     request = TrainRequest(
         method=args.method,
         settings=chosen_settings(args),

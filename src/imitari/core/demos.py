@@ -218,12 +218,13 @@ class Demos(Sequence[Episode]):
             shapes = {key: value.shape for key, value in part.spec.obs.items()}
             if shapes != {key: value.shape for key, value in first.spec.obs.items()}:
                 raise UserError(
-                    f"{part.provenance.path}: its observations differ from those of {first.provenance.path}"
+                    f"{part.provenance.path}: its observations ({_shapes(part.spec)}) differ from those of "
+                    f"{first.provenance.path} ({_shapes(first.spec)}): choose common ones with --obs, or use one set"
                 )
             if part.spec.action.shape != first.spec.action.shape:
                 raise UserError(
                     f"{part.provenance.path}: its action has shape {part.spec.action.shape}, "
-                    f"not {first.spec.action.shape} as in {first.provenance.path}"
+                    f"not {first.spec.action.shape} as in {first.provenance.path}: use sets of one robot"
                 )
         shared = [key for key in first.columns if all(key in part.columns for part in parts)]
         columns: dict[str, Column] = {key: _join([part.columns[key] for part in parts]) for key in shared}
@@ -268,6 +269,10 @@ class Demos(Sequence[Episode]):
     def feature(self, key: str) -> Feature:
         """The feature of an observation or of `action`."""
         return self.spec.action if key == ACTION else self.spec.obs[key]
+
+
+def _shapes(spec: Spec) -> str:
+    return ", ".join(f"{key} {value.shape}" for key, value in spec.obs.items())
 
 
 def _column(parts: list[Array], dtype: str) -> Column:

@@ -5,6 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# What lists the names of a kind.
+LISTED_BY = {
+    "verb": "imitari --help",
+    "method": "imitari methods",
+    "task": "imitari tasks",
+    "claim": "imitari claim",
+    "format": "imitari data formats",
+}
+
 
 class UserError(Exception):
     """Something outside the library is wrong (a file, a setting, a name). Shown without a traceback; exit status 2."""
@@ -35,7 +44,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         name: what the user wrote.
         known: every name that would have been right.
     """
+    return UserError(f"there is no {kind} named '{name}': {nearest(name, known, LISTED_BY.get(kind))}")
+
+
+def nearest(name: str, known: Iterable[str], command: str | None = None) -> str:
+    """What to do about a wrong name: the nearest right ones, or else all of them, or the command that lists them."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"`imitari {kind}s` lists what there is."
-    return UserError(f"there is no {kind} named '{name}': {hint}")
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    if command is not None:
+        return f"`{command}` lists what there is"
+    return f"choose from {', '.join(known)}" if known else "there is none to choose from, leave it out"

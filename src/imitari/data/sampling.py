@@ -36,7 +36,7 @@ class _Steps:
         self._ends = np.cumsum(counts)
         self._counts = counts
         if len(counts) == 0 or self._ends[-1] == 0:
-            raise UserError(f"{demos.provenance.path}: there is no step to learn from: every episode is too short")
+            raise UserError(f"{demos.provenance.path}: every episode is too short to learn from: use longer ones")
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -121,7 +121,9 @@ class Transitions:
         self, demos: Demos, n_step: int = 1, gamma: float = 0.99, goals: Goals | None = None, extra: Sequence[str] = ()
     ) -> None:
         if not demos.has_reward:
-            raise UserError(f"{demos.provenance.path}: column '{REWARD}' is missing: this method learns from rewards")
+            raise UserError(
+                f"{demos.provenance.path}: column '{REWARD}' is missing: use data with rewards, or a method without"
+            )
         if n_step < 1:
             raise UserError(f"n_step is {n_step}: it must be at least 1")
         table = demos.table

@@ -102,14 +102,13 @@ def _fit(demos: Demos, key: str, feature: Feature, kind: ScalingKind) -> Scaling
 
 
 def _statistics(demos: Demos, key: str) -> tuple[Array, Array, Array, Array]:
+    refuse_nonfinite(demos, key)
     rows, column = demos.rows(), demos.columns[key]
     shape = column.shape[1:]
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     total, square, shift = np.zeros(shape), np.zeros(shape), None
     for begin in range(0, len(rows), SPAN_ROWS):
         values = column.take(rows[begin : begin + SPAN_ROWS]).astype(np.float64)
-        if not np.isfinite(values).all():
-            _refuse(demos, key, begin + int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1))))
         shift = values.mean(0) if shift is None else shift  # near the mean, so that the squares keep their digits
         low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
         total += (values - shift).sum(0)
@@ -125,6 +124,15 @@ def _quantiles(demos: Demos, key: str) -> tuple[Array, Array]:
         rows = rows[np.linspace(0, len(rows) - 1, QUANTILE_ROWS).astype(np.int64)]
     low, high = np.quantile(demos.columns[key].take(rows).astype(np.float64), [0.02, 0.98], axis=0)
     return low, high
+
+
+def refuse_nonfinite(demos: Demos, key: str) -> None:
+    """Raises UserError when the column holds NaN or infinity: names the first such episode and step."""
+    rows, column = demos.rows(), demos.columns[key]
+    for begin in range(0, len(rows), SPAN_ROWS):
+        finite = np.isfinite(column.take(rows[begin : begin + SPAN_ROWS]))
+        if not finite.all():
+            _refuse(demos, key, begin + int(np.argmin(finite.reshape(len(finite), -1).all(1))))
 
 
 def _refuse(demos: Demos, key: str, number: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imitari.core.errors import UserError
+from imitari.core.files import unwritable
 from imitari.core.outcome import Outcome
 
 FIELDS = [entry.name for entry in dataclasses.fields(Outcome)]
@@ -24,10 +25,13 @@ def write_outcomes(path: Path, outcomes: Iterable[Outcome]) -> None:
 
     rows = [dataclasses.asdict(outcome) for outcome in outcomes]
     table: Any = pa.table({name: [row[name] for row in rows] for name in FIELDS})
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial)
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise unwritable(path, error, "free some space, or copy the run folder to another place") from error
 
 
 def read_outcomes(path: Path) -> list[Outcome]:
@@ -42,7 +46,7 @@ def read_outcomes(path: Path) -> list[Outcome]:
     try:
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path}: is not a readable outcomes file ({error}): evaluate again") from error
+        raise UserError(f"{path}: is not a readable outcomes file ({error}): delete it and evaluate again") from error
     for name in FIELDS:
         if rows and name not in rows[0]:
             raise UserError(f"{path}: column '{name}' is missing: evaluate again with this version")
@@ -78,5 +82,7 @@ def by_seed(outcomes: Sequence[Outcome], field: str = "success") -> npt.NDArray[
     table = {(outcome.train_seed, outcome.start): float(getattr(outcome, field)) for outcome in outcomes}
     missing = [(seed, start) for seed in seeds for start in starts if (seed, start) not in table]
     if missing:
-        raise UserError(f"training seed {missing[0][0]} was not evaluated on start {missing[0][1]}: finish the evaluation")
+        raise UserError(
+            f"training seed {missing[0][0]} was not evaluated on start {missing[0][1]}: finish the evaluation"
+        )
     return np.array([[table[seed, start] for start in starts] for seed in seeds])

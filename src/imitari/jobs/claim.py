@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from imitari.core import registry
 from imitari.core.demos import Demos
-from imitari.core.errors import UserError
+from imitari.core.errors import UserError, nearest
 from imitari.core.outcome import Outcome
 from imitari.core.task import Task
 
@@ -166,7 +166,7 @@ class Claim:
 
     def budget(self, name: str) -> Budget:
         if name not in self.budgets:
-            raise UserError(f"this claim has no budget '{name}': there are {', '.join(self.budgets)}")
+            raise UserError(f"this claim has no budget '{name}': {nearest(name, self.budgets)}")
         return self.budgets[name]
 
     def settings(self, arm: str, budget: Budget, changes: dict[str, Any] | None = None) -> dict[str, Any]:

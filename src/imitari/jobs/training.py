@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +12,7 @@ import numpy as np
 
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
+from imitari.core.files import replace_text
 from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.learn.agent import Agent
@@ -55,6 +54,7 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
         demos: taken in the place of `request.data`.
         task: taken in the place of `request.task`.
     """
+    _check_numbers(request)
     method = method_class(request.method).from_preset(request.preset, **request.settings)
     task = task or _task(request)
     _check_needs(method, request, demos, task)
@@ -113,7 +113,10 @@ def chosen(demos: Demos, request: TrainRequest) -> Demos:
     if request.episodes is None or request.episodes == len(demos):
         return demos
     if not 1 <= request.episodes <= len(demos):
-        raise UserError(f"--episodes is {request.episodes}: {demos.provenance.path} holds {len(demos)}")
+        raise UserError(
+            f"--episodes is {request.episodes}: {demos.provenance.path} holds {len(demos)} episodes, choose from 1 to "
+            f"{len(demos)}"
+        )
     order = np.random.default_rng([request.seed, 0xDE]).permutation(len(demos))
     return demos.keep(np.sort(order[: request.episodes]), f"--episodes {request.episodes}")
 
@@ -127,6 +130,15 @@ def read_request(folder: Path) -> TrainRequest:
         return TrainRequest(**values)
     except (OSError, json.JSONDecodeError, TypeError) as error:
         raise UserError(f"{path}: is missing or damaged: give the folder that `imitari train --out` wrote") from error
+
+
+def _check_numbers(request: TrainRequest) -> None:
+    if request.seed < 0:
+        raise UserError(f"--seed is {request.seed}: it must be at least 0")
+    if request.pixels is not None and request.pixels < 1:
+        raise UserError(f"--pixels is {request.pixels}: it must be at least 1")
+    if not 0 <= request.holdout < 1:
+        raise UserError(f"--holdout is {request.holdout:g}: it must be at least 0 and below 1")
 
 
 def _check_needs(method: Method, request: TrainRequest, demos: Demos | None, task: Task | None) -> None:
@@ -145,7 +157,9 @@ def _check_task(spec: Spec, task: Task, path: str) -> None:
         need = task.spec.obs.get(key)
         if need is not None and need.shape != feature.shape:
             raise UserError(
-                f"{path}: observation '{key}' has shape {feature.shape}, and task '{task.name}' gives {need.shape}"
+                f"{path}: observation '{key}' has shape {feature.shape}, and task '{task.name}' gives {need.shape}: "
+                "choose the task that the data was recorded in"
+                + (", or another --pixels" if feature.kind == "image" else "")
             )
     if spec.action.shape != task.spec.action.shape:
         raise UserError(
@@ -170,13 +184,4 @@ def _open(request: TrainRequest) -> Demos:
 
 
 def _prepare(folder: Path, request: TrainRequest) -> None:
-    text = json.dumps(dataclasses.asdict(request), indent=1)
-    path = folder / REQUEST
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(text)
-        os.replace(partial, path)
-    except OSError as error:
-        reason = re.sub(r"^\[Errno \d+\] ", "", str(error))
-        raise UserError(f"{folder}: cannot be written ({reason}): choose another --out or free some space") from error
+    replace_text(folder / REQUEST, json.dumps(dataclasses.asdict(request), indent=1))

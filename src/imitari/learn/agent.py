@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ import torch
 from torch import Tensor
 
 import imitari
-from imitari.core.episode import Array, Obs
+from imitari.core.episode import ACTION, Array, Obs
 from imitari.core.errors import UserError
+from imitari.core.files import replace_text
 from imitari.core.spec import Spec, mismatch
 from imitari.data.scaling import Scaler
 from imitari.learn.checkpoint import read_tensors, write_tensors
+from imitari.learn.device import device_named
 from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, method_named
@@ -152,7 +153,7 @@ class Agent:
         """Raises UserError when the agent cannot act on observations and actions of `spec`."""
         problem = mismatch(spec, self.spec)
         if problem:
-            raise UserError(f"this agent does not fit {where}: {problem}")
+            raise UserError(f"this agent does not fit {where}: {problem}: choose the task that it was trained for")
 
     def identity(self) -> str:
         """Hash over weights, scaling, framing, settings, spec and code version: all that makes the policy act so."""
@@ -177,13 +178,10 @@ class Agent:
 
     def save(self, folder: Path) -> None:
         """Writes weights.safetensors and agent.json (last, so that a half-written folder is not an agent)."""
-        folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / "weights.safetensors", self.learner.state_dict(), {})
         self.facts.setdefault("version", imitari.__version__)
         text = json.dumps({**self._description(), "identity": self.identity(), "facts": self.facts}, indent=1)
-        partial = folder / "agent.json.partial"
-        partial.write_text(text)
-        os.replace(partial, folder / "agent.json")
+        replace_text(folder / "agent.json", text)
 
     @staticmethod
     def load(folder: Path, device: str = "cpu") -> Agent:
@@ -192,24 +190,17 @@ class Agent:
         Raises:
             UserError: when there is none, when it was changed after saving, or was saved in another format.
         """
-        path = folder / "agent.json"
+        place, path = device_named(device), folder / "agent.json"
         if not path.exists():
             raise UserError(
                 f"{folder}: holds no trained agent (agent.json): give the folder that `imitari train --out` wrote"
             )
         try:
-            data = json.loads(path.read_text())
-            if data["format"] != FORMAT:
-                raise UserError(
-                    f"{path}: field 'format' is {data['format']}, not {FORMAT}: use the imitari version it names"
-                )
-            spec, scaler = Spec.from_json(data["spec"]), Scaler.from_json(data["scaler"])
-            method = method_named(data["method"], data["settings"])
-            facts = {**data["facts"], "precision": data["precision"], "version": data["version"]}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: is damaged ({error!r}): restore it or train again") from error
+            data, method, scaler, spec = _parsed(path)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         torch.manual_seed(0)
-        learner = method.learner(spec).to(device)
+        learner = method.learner(spec).to(place)
         tensors, _ = read_tensors(folder / "weights.safetensors")
         try:
             learner.load_state_dict(tensors)
@@ -217,6 +208,7 @@ class Agent:
             raise UserError(
                 f"{folder}/weights.safetensors: does not fit the settings in agent.json: restore both files"
             ) from error
+        facts = {**data["facts"], "precision": data["precision"], "version": data["version"]}
         agent = Agent(method, learner, scaler, spec, facts)
         agent._saved = {key: data[key] for key in agent._description()}
         if agent.identity() != data["identity"]:
@@ -225,3 +217,28 @@ class Agent:
                 "beside it: something was changed after training; restore the folder or train again"
             )
         return agent
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec]:
+    """agent.json and what it describes; errors without the name of the file."""
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise UserError(f"field 'format' is {data['format']}, not {FORMAT}: use the imitari version it names")
+        spec, scaler = Spec.from_json(data["spec"]), Scaler.from_json(data["scaler"])
+        method = method_named(data["method"], data["settings"])
+        for key in ("facts", "precision", "version", "identity"):
+            data[key]  # all are needed later
+    except KeyError as error:
+        raise UserError(f"field {error} is missing: restore the file or train again") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"is damaged ({error}): restore it or train again") from error
+    for key, feature in {**spec.numbers, ACTION: spec.action}.items():
+        found = scaler.scalings.get(key)
+        if feature.kind != "number" or not feature.size:
+            continue
+        if found is None or not found.offset.shape == found.width.shape == feature.shape:
+            raise UserError(
+                f"field 'scaler' holds no scaling of shape {feature.shape} for '{key}': restore the file or train again"
+            )
+    return data, method, scaler, spec

@@ -29,7 +29,7 @@ class Framing:
         if self.history < 1 or self.chunk < 1 or not 1 <= self.execute <= self.chunk:
             raise UserError(
                 f"history {self.history}, chunk {self.chunk}, execute {self.execute}: "
-                "history and chunk must be at least 1, and execute between 1 and chunk"
+                "history and chunk must be at least 1, and execute must be between 1 and chunk"
             )
 
     @property

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from imitari.core.errors import missing_extra
+from imitari.core.errors import UserError, missing_extra
+from imitari.core.files import replace_text, unwritable
 
 
 class Tracker(Protocol):
@@ -32,28 +33,48 @@ class Metrics:
         self.rows: list[dict[str, Any]] = []
         self._trackers = [open_tracker(name, folder or Path()) for name in trackers]
         if self.path and self.path.exists():
-            self.rows = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+            self.rows = _rows(self.path)
 
     def rewind(self, stage: str, step: int) -> None:
         """Forgets what was logged for `stage` after `step`."""
         self.rows = [row for row in self.rows if row["stage"] != stage or row["step"] <= step]
         if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+            replace_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def log(self, stage: str, step: int, values: dict[str, float]) -> None:
         finite = {key: value for key, value in values.items() if math.isfinite(value)}
         row = {"stage": stage, "step": step, **finite}
         self.rows.append(row)
         if self.path:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            try:
+                with self.path.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+            except OSError as error:
+                raise unwritable(self.path, error) from error
         for tracker in self._trackers:
             tracker.log(stage, step, finite)
 
     def close(self) -> None:
         for tracker in self._trackers:
             tracker.close()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of an earlier run; a last line without its end was cut off with the run, any other must be readable."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): delete it, or choose another --out") from error
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            row: dict[str, Any] = json.loads(line)
+            if not {"stage", "step"} <= row.keys():
+                raise KeyError("stage or step")
+        except (json.JSONDecodeError, KeyError, AttributeError) as error:
+            raise UserError(f"{path}: line {number} is damaged ({error}): delete the file, or that line") from error
+        rows.append(row)
+    return rows
 
 
 class _TensorBoard:
@@ -95,6 +116,4 @@ def open_tracker(name: str, folder: Path) -> Tracker:
         return _TensorBoard(folder)
     if name in ("wandb", "trackio"):
         return _Wandb(name, folder)
-    from imitari.core.errors import UserError
-
     raise UserError(f"tracker '{name}' is unknown: choose tensorboard, wandb or trackio")

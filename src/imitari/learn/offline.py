@@ -15,7 +15,7 @@ from imitari.core.episode import REWARD
 from imitari.core.errors import UserError
 from imitari.core.task import Task
 from imitari.data.sampling import Batches, Transitions
-from imitari.data.scaling import Scaler, ScalingKind
+from imitari.data.scaling import Scaler, ScalingKind, refuse_nonfinite
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
 from imitari.learn.learner import Learner
@@ -94,6 +94,8 @@ def fit_transitions(
         UserError: when there are no rewards.
     """
     demos = described(demos, task)
+    if demos.has_reward:
+        refuse_nonfinite(demos, REWARD)
     run.identity = {**run.identity, **fit_facts(method, demos, run)}
     scaler = Scaler.fit(demos, obs_scaling, action_scaling)
     learner = run.build(lambda: method.learner(demos.spec))

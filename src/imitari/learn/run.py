@@ -19,6 +19,7 @@ from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.progress import Progress
 from imitari.learn.checkpoint import ResumePoint
+from imitari.learn.device import device_named
 from imitari.learn.learner import Learner, follow_all
 from imitari.learn.metrics import Metrics
 from imitari.learn.optim import Average, Optim
@@ -60,7 +61,7 @@ class Run:
     held: Demos | None = None
 
     def __post_init__(self) -> None:
-        self.place = _device(self.device)
+        self.place = device_named(self.device)
         self.metrics = Metrics(self.folder, self.trackers)
 
     def build(self, make: Callable[[], Learner]) -> Learner:
@@ -204,13 +205,3 @@ class _Loop:
         if self.point and done > self.first and (done == self.steps or now - self._saved >= self.run.save_seconds):
             self.point.save(done, self.learner, self.optimiser, self.average)
             self._saved = now
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("device 'cuda' was asked for and this machine has no usable GPU: use --device cpu")
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"device '{name}' is unknown: choose auto, cpu or cuda")
-    return torch.device(name)

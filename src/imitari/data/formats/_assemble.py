@@ -279,6 +279,11 @@ def _with_common_extra(path: Path, drafts: list[Draft]) -> list[Draft]:
 
 def _check(path: Path, draft: Draft, first: Draft) -> None:
     steps = len(draft.action)
+    if draft.action.dtype.kind not in "fiub":
+        raise UserError(
+            f"{path}: episode {draft.name}: column '{ACTION}' holds text or objects ({draft.action.dtype}): convert it "
+            "to numbers"
+        )
     _same(path, draft, ACTION, draft.action.shape[1:], first.action.shape[1:])
     have: dict[str, tuple[int, ...]] = {**_shapes(draft.obs), **_shapes(draft.frames)}
     need = {**_shapes(first.obs), **_shapes(first.frames)}

@@ -50,7 +50,8 @@ def values(path: Path, episode: str, group: Any, key: str) -> Array:
         out = found[()]
     except KeyError as error:
         raise UserError(
-            f"{path}: episode {episode}: column '{key}' is missing: it holds {', '.join(group) or 'nothing'}"
+            f"{path}: episode {episode}: column '{key}' is missing: it holds {', '.join(group) or 'nothing'}; copy "
+            "the file again, or leave out the episode"
         ) from error
     except (OSError, RuntimeError) as error:
         raise UserError(

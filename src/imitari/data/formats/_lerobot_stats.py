@@ -67,9 +67,10 @@ class Pool:
         # Chan's update keeps the spread exact where the mean is large beside it.
         mean, spread = self._sums.get("mean", 0.0), self._sums.get("spread", 0.0)
         total = self._count + count
-        delta = stats["mean"] - mean
-        self._sums["mean"] = mean + delta * (count / total)
-        self._sums["spread"] = spread + stats["std"] ** 2 * count + delta**2 * (self._count * count / total)
+        with np.errstate(invalid="ignore"):
+            delta = stats["mean"] - mean
+            self._sums["mean"] = mean + delta * (count / total)
+            self._sums["spread"] = spread + stats["std"] ** 2 * count + delta**2 * (self._count * count / total)
         for key in QUANTILES:
             self._sums[key] = self._sums.get(key, 0.0) + stats[key] * count
         self._count = total
@@ -89,7 +90,8 @@ def to_json(stats: Stats) -> dict[str, Any]:
 
 def _of(flat: Array, count: int) -> Stats:
     # float32 sums of many equal values drift, hence double throughout.
-    stats: Stats = {"min": flat.min(0), "max": flat.max(0), "mean": flat.mean(0), "std": flat.std(0)}
-    stats["count"] = np.array([count])
-    levels = np.quantile(flat, list(QUANTILES.values()), axis=0)
+    with np.errstate(invalid="ignore"):  # infinities are the business of the doctor
+        stats: Stats = {"min": flat.min(0), "max": flat.max(0), "mean": flat.mean(0), "std": flat.std(0)}
+        stats["count"] = np.array([count])
+        levels = np.quantile(flat, list(QUANTILES.values()), axis=0)
     return stats | dict(zip(QUANTILES, levels, strict=True))

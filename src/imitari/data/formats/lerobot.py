@@ -9,7 +9,16 @@ from typing import Any, Literal
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.data.formats import _lerobot_parquet as parquet
-from imitari.data.formats._lerobot_layout import Entry, Layout, fill, need, read_features, read_json, version_of
+from imitari.data.formats._lerobot_layout import (
+    Entry,
+    Layout,
+    fill,
+    frame_rate,
+    need,
+    read_features,
+    read_json,
+    version_of,
+)
 from imitari.data.formats._lerobot_read import assemble
 from imitari.data.opening import ReadOptions
 
@@ -65,7 +74,7 @@ def _layout(root: Path) -> Layout:
         raise UserError(
             f"{place}: field 'total_episodes' is {total} and meta/episodes lists {len(entries)}: copy meta again"
         )
-    fps = float(need(info, "fps", (int, float), place))
+    fps = frame_rate(info, place)
     return Layout(root, version, fps, info.get("robot_type"), features, tuple(entries), _tasks(root))
 
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
-from imitari.data.formats._lerobot_layout import Entry, Layout, fill, need, read_features, read_json, version_of
+from imitari.data.formats._lerobot_layout import (
+    Entry,
+    Layout,
+    fill,
+    frame_rate,
+    need,
+    read_features,
+    read_json,
+    version_of,
+)
 from imitari.data.formats._lerobot_read import assemble
 from imitari.data.opening import ReadOptions
 
@@ -50,7 +59,7 @@ def _layout(root: Path) -> Layout:
         for _, row in _lines(root / "meta" / "tasks.jsonl", ("task_index", "task"))
     }
     entries.sort(key=lambda entry: entry.number)
-    fps = float(need(info, "fps", (int, float), place))
+    fps = frame_rate(info, place)
     return Layout(root, str(info["codebase_version"]), fps, info.get("robot_type"), features, tuple(entries), tasks)
 
 

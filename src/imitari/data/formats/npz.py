@@ -154,7 +154,8 @@ def _read_foreign(path: Path, arrays: _Arrays, options: ReadOptions) -> Demos:
     found = _readable(arrays)
     action = _first(found, ACTIONS)
     if action is None:
-        raise UserError(f"{path}: column 'actions' is missing: it holds {', '.join(found) or 'nothing readable'}")
+        have = ", ".join(found) or "nothing readable"
+        raise UserError(f"{path}: column 'actions' is missing: it holds {have}; rename the one with the actions")
     lengths = _lengths(path, found, len(action))
     parts = _Parts(path, len(action), len(lengths))
     obs, reward = _first(found, OBS), _first(found, REWARDS)

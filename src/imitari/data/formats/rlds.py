@@ -207,7 +207,8 @@ class _Reader:
         }
         if not numbers:
             raise UserError(
-                f"{self.path}: episode {self.name}: column 'action' is missing: it holds {', '.join(arrays)}"
+                f"{self.path}: episode {self.name}: column 'action' is missing: it holds {', '.join(arrays)}; "
+                "give features.json of this data set, or copy it again"
             )
         if len(numbers) == 1:
             return next(iter(numbers.values())), []

@@ -86,7 +86,8 @@ def _draft(path: Path, group: Any, name: str, env: Any, masks: list[str], option
     for key in ("obs", "actions"):
         if key not in group:
             raise UserError(
-                f"{path}: episode {name}: column '{key}' is missing: it holds {', '.join(group) or 'nothing'}"
+                f"{path}: episode {name}: column '{key}' is missing: it holds {', '.join(group) or 'nothing'}; copy "
+                "the file again, or leave out the episode"
             )
     action = _hdf5.values(path, name, group, "actions")
     after = group["next_obs"] if "next_obs" in group and set(group["obs"]) <= set(group["next_obs"]) else None

@@ -36,7 +36,8 @@ def read(path: Path, options: ReadOptions) -> Demos:
     data = root["data"]
     arrays: dict[str, Any] = dict(sorted(data.arrays()))
     if ACTION not in arrays:
-        raise UserError(f"{place}: column 'data/action' is missing: it holds {', '.join(arrays) or 'nothing'}")
+        have = ", ".join(arrays) or "nothing"
+        raise UserError(f"{place}: column 'data/action' is missing: it holds {have}; rename the one with the actions")
     for key, array in arrays.items():
         if array.shape[0] != ends[-1]:
             raise UserError(
