@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes.util
 import importlib
 import os
@@ -47,8 +48,6 @@ def _remedy(names: tuple[str, ...]) -> str:
 
 def _context(side: int) -> Any:
     name = backend()
-    # MuJoCo reads this when it is imported, PyOpenGL when OpenGL is: set it for whoever comes later.
-    os.environ.setdefault("MUJOCO_GL", name)
     try:
         context = importlib.import_module(f"mujoco.{name}").GLContext(side, side)
     except Exception as error:  # the bindings raise ImportError, AttributeError, RuntimeError or their own GLError
@@ -63,6 +62,10 @@ def import_mujoco() -> Any:
     Raises:
         Missing: when it is not installed, or when MUJOCO_GL names a graphics library that is not there.
     """
+    if "MUJOCO_GL" not in os.environ:
+        # Said before anyone imports a simulator: dm_control would otherwise choose for the whole process.
+        with contextlib.suppress(Missing):
+            os.environ["MUJOCO_GL"] = backend()
     try:
         return importlib.import_module("mujoco")
     except ImportError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -62,13 +64,28 @@ def _maker(name: str) -> Callable[[], Any]:
 
         full = f"kinder/{name}-v0"
         if full not in gymnasium.registry:
-            suite.register_all_environments()
+            with _same_graphics():
+                suite.register_all_environments()
         if full not in gymnasium.registry:
             raise UserError(f"KinDER has no task '{name}': `imitari tasks` lists some")
         suite.make(full).close()
     except ImportError as error:
         raise Missing(f"kindergarden ({error})", REMEDY) from error
     return lambda: Exact(suite.make(full))
+
+
+@contextlib.contextmanager
+def _same_graphics() -> Iterator[None]:
+    """Registration chooses a graphics library for the whole process, which these tasks do not even use: undone."""
+    before = {key: os.environ.get(key) for key in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
 
 
 class Exact:
