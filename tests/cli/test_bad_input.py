@@ -39,8 +39,8 @@ from tests.cli._damage import (
 )
 
 REMEDY = re.compile(
-    r"\b(add|check|choose|convert|copy|correct|delete|did you mean|drop|free|give|install|leave|lists|lower|name|"
-    r"record|rename|restore|say|set|shows|train again|use|must (be|lie|read))\b"
+    r"\b(add|check|choose|convert|copy|correct|delete|did you mean|drop|free|give|install|leave|lists|loosen|lower|"
+    r"name|record|rename|restore|say|set|shows|train again|use|write|must (be|lie|read))\b"
 )
 
 
@@ -375,6 +375,7 @@ SETTINGS: dict[str, Case] = {
     ),
     "unknown preset": Case(("'smal'", "did you mean small"), settings("--preset", "smal")),
     "unknown setting": Case(("--hiden", "did you mean --hidden"), settings("--hiden", "8")),
+    "a setting that is not written in full": Case(("--step", "did you mean --steps"), settings("--step", "5")),
     "unknown choice": Case(("head", "'msee'", "mse"), settings("--head", "msee")),
     "unknown format": Case(("'robomimc'", "did you mean robomimic"), settings("--format", "robomimc")),
     "unknown observation": Case(("'observation.stat'", STATE), settings("--obs", "observation.stat")),
@@ -421,6 +422,66 @@ SETTINGS: dict[str, Case] = {
     "seeds that are no range": Case(("'a:b'",), lambda shop, folder: ["claim", "two_sided", "--seeds", "a:b"]),
     "a rate beyond 1": Case(("'1.2'", "0"), lambda shop, folder: ["plan", "1.2", "0.5"]),
     "a task for the wrong suite": Case(("two_ways/left",), lambda shop, folder: ["tasks", "two_ways/left"]),
+}
+
+
+def on_data(action: str, *words: str) -> Callable[[Workshop, Path], list[Any]]:
+    """`imitari data ACTION` on a good data set; OUT stands for a path that is free."""
+
+    def make(shop: Workshop, folder: Path) -> list[Any]:
+        place = shop.copy("demos.npz", folder)
+        return ["data", action, place, *(str(folder / "new") if word == "OUT" else word for word in words)]
+
+    return make
+
+
+def collecting(*words: str, task: str = "two_ways") -> Callable[[Workshop, Path], list[Any]]:
+    return lambda shop, folder: ["collect", task, "--out", folder / "demos", "--quiet", *words]
+
+
+def collected_with_other_noise(shop: Workshop, folder: Path) -> list[Any]:
+    # A recording that was cut off: its journal is there, the data set is not.
+    command = ["collect", "two_ways", "--out", folder / "demos", "--episodes", "2", "--quiet"]
+    assert main(list(map(str, command))) == 0
+    return [*command, "--noise", "gaussian:0.1"]
+
+
+def written_over(shop: Workshop, folder: Path) -> list[Any]:
+    (folder / "taken.npz").write_text("something")
+    return ["data", "convert", shop.copy("demos.npz", folder), "--out", folder / "taken.npz"]
+
+
+DATA_VERBS: dict[str, Case] = {
+    "info of nothing": Case(("no/such/set",), lambda shop, folder: ["data", "info", "no/such/set/at/all"]),
+    "info of a damaged file": Case(
+        ("demos.npz",), lambda shop, folder: ["data", "info", cut(shop.copy("demos.npz", folder), 0.5)]
+    ),
+    "doctor of a damaged file": Case(
+        ("demos.hdf5",), lambda shop, folder: ["data", "doctor", cut(shop.copy("demos.hdf5", folder), 0.5)]
+    ),
+    "an unknown check": Case(("frozn",), on_data("doctor", "--only", "frozn")),
+    "an episode that is not there": Case(("99", "6"), on_data("show", "--episode", "99")),
+    "an unknown camera": Case(
+        ("'observation.images.top'",),
+        lambda shop, folder: ["data", "info", shop.copy("lerobot", folder), "--cameras", "observation.images.top"],
+    ),
+    "an unknown format to write": Case(("'zar'",), on_data("convert", "--out", "OUT", "--to", "zar")),
+    "a format that is only read": Case(("minari",), on_data("convert", "--out", "OUT", "--to", "minari")),
+    "a path that is taken": Case(("taken.npz", "exists"), written_over),
+    "a split of everything": Case(("--fraction", "2"), on_data("split", "--out", "OUT", "--fraction", "2")),
+    "a filter that keeps nothing": Case(
+        ("demos.npz", "no episode is left"), on_data("filter", "--out", "OUT", "--min-steps", "100000")
+    ),
+    "episodes that are no numbers": Case(("'a:b'",), on_data("convert", "--out", "OUT", "--episodes", "a:b")),
+    "collect: unknown task": Case(("'two_way'", "did you mean two_ways"), collecting(task="two_way")),
+    "collect: no episode": Case(("--episodes 0",), collecting("--episodes", "0")),
+    "collect: unknown noise": Case(("'gausian:0.1'", "gaussian:0.1"), collecting("--noise", "gausian:0.1")),
+    "collect: unknown expert": Case(("'human'", "scripted"), collecting("--expert", "human")),
+    "collect: negative start": Case(("--seeds", "-1"), collecting("--seeds", "-1")),
+    "collect: no pixel": Case(("--pixels", "-4"), collecting("--pixels", "-4")),
+    "collect: into another recording": Case(("demos",), collected_with_other_noise),
+    "collect: no expert": Case(("pusht", "expert"), collecting(task="pusht")),
+    "report of nothing": Case(("nowhere",), lambda shop, folder: ["report", folder / "nowhere"]),
 }
 
 PLACES: dict[str, Case] = {
@@ -483,7 +544,13 @@ RUNS: dict[str, Case] = {
 
 CASES = {
     f"{group}: {name}": case
-    for group, cases in (("data", DAMAGED_SETS), ("setting", SETTINGS), ("place", PLACES), ("run", RUNS))
+    for group, cases in (
+        ("data", DAMAGED_SETS),
+        ("setting", SETTINGS),
+        ("verb", DATA_VERBS),
+        ("place", PLACES),
+        ("run", RUNS),
+    )
     for name, case in cases.items()
 }
 

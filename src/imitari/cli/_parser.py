@@ -17,9 +17,14 @@ import imitari
 from imitari.core import registry
 from imitari.core.errors import UserError, nearest, unknown
 
+METAVARS = {"tuple": "N"}
+
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence."""
+    """Says what is wrong in one sentence, and takes flags only as they are written in full."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """As in the base class, but a flag that does not exist is an error here, where those that do are known."""
@@ -64,7 +69,7 @@ def add_settings(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
     """One flag a field of a frozen dataclass; the comment behind the field is its help."""
     comments = field_comments(settings)
     hints = typing.get_type_hints(settings)
-    group = parser.add_argument_group(f"settings of {settings.name()}" if hasattr(settings, "name") else "settings")
+    group = parser.add_argument_group(f"settings of {settings.name()}", _presets(settings))
     for field in dataclasses.fields(settings):
         flag = "--" + field.name.replace("_", "-")
         choices, convert, shape = reader(hints[field.name], field.name)
@@ -75,9 +80,17 @@ def add_settings(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
             choices=choices,
             nargs="+" if shape == "tuple" else None,
             default=argparse.SUPPRESS,
-            metavar=None if choices else shape.upper(),
+            metavar=None if choices else METAVARS.get(shape, shape.upper()),
             help=f"{comments.get(field.name, '')} (default {_shown(field.default)})".replace("%", "%%").strip(),
         )
+
+
+def _presets(settings: type[Any]) -> str:
+    each = (
+        f"--preset {name}: " + ", ".join(f"{key} {_shown(value)}" for key, value in values.items())
+        for name, values in settings.presets.items()
+    )
+    return "\n".join(each)
 
 
 def chosen_settings(args: argparse.Namespace) -> dict[str, Any]:

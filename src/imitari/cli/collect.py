@@ -50,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.episodes < 1 or args.batch < 1:
         raise UserError(f"--episodes {args.episodes}, --batch {args.batch}: both must be at least 1")
+    if args.seeds < 0:
+        raise UserError(f"--seeds is {args.seeds}: it must be at least 0")
+    if args.pixels is not None and args.pixels < 1:
+        raise UserError(f"--pixels is {args.pixels}: it must be at least 1")
     if args.noise:
         Noise.parse(args.noise)
     if args.noise and args.expert == "random":
@@ -60,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if args.cameras:
         options["cameras"] = tuple(args.cameras)
     task = task_named(args.task, **options)
+    if args.expert == "scripted" and task.expert_for is None:
+        raise UserError(f"task '{task.name}' has no scripted expert: use --expert random, or choose another task")
     request = Request(
         task=task.name,
         expert=args.expert,

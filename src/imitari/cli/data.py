@@ -246,7 +246,7 @@ def _show(args: argparse.Namespace) -> int:
         _list(demos)
         return 0
     if not 0 <= args.episode < len(demos):
-        raise UserError(f"{args.path}: there is no episode {args.episode}: they go from 0 to {len(demos) - 1}")
+        raise UserError(f"{args.path}: there is no episode {args.episode}: choose from 0 to {len(demos) - 1}")
     title = _print_episode(demos, args.episode)
     if args.png:
         from imitari.data.curate.draw import draw
@@ -318,8 +318,11 @@ def _merge(args: argparse.Namespace) -> int:
 
 
 def _split(args: argparse.Namespace) -> int:
+    from imitari.core.errors import UserError
     from imitari.data.curate.split import split
 
+    if not 0 < args.fraction < 1:
+        raise UserError(f"--fraction is {args.fraction:g}: it must be above 0 and below 1")
     parts = split(_open(args), args.fraction, args.seed)
     suffix = {"npz": ".npz", "robomimic": ".hdf5"}.get(args.to or "", "")
     for name, part in zip(("train", "held_out"), parts, strict=True):

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from imitari.cli._parser import add_settings, chosen_settings
+from imitari.core import registry
 from imitari.core.errors import UserError
 
 
@@ -44,10 +46,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_settings_for(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Adds the settings of the method that the command line names, as flags."""
-    if words and not words[0].startswith("-"):
-        from imitari.learn.method import method_class
+    name = _method_in(words)
+    if name is None:
+        known = registry.entries("methods")
+        width = max(map(len, known))
+        listed = "\n".join(f"  {entry.name:<{width}}  {entry.description}" for entry in known.values())
+        parser.epilog = f"methods (`imitari train METHOD --help` shows the settings of one):\n{listed}"
+        return
+    from imitari.learn.method import method_class
 
-        add_settings(parser, method_class(words[0]))
+    add_settings(parser, method_class(name))
+
+
+def _method_in(words: Sequence[str]) -> str | None:
+    """The first word, or the first method's name that is no flag's value."""
+    if words and not words[0].startswith("-"):
+        return words[0]
+    known = registry.entries("methods")
+    for before, word in pairwise(words):
+        if word in known and (before == "--quiet" or not before.startswith("-")):
+            return word
+    return None
 
 
 def run(args: argparse.Namespace) -> int:

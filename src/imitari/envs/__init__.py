@@ -42,5 +42,6 @@ def task_named(name: str, **options: Any) -> Task:
         return module.task(within, **options)
     except TypeError as error:
         if "unexpected keyword" in str(error):
-            raise UserError(f"task '{name}': option not supported ({error})") from error
+            given = " ".join(f"--{option}" for option in options)
+            raise UserError(f"task '{name}' has no such option ({given}): leave it out") from error
         raise
