@@ -12,14 +12,19 @@ def demos(budget: Budget, seed: int, task: Task) -> Demos:
     return demonstrate(task, training_starts(seed, budget.demos["episodes"]))
 
 
+SHARED = {"schedule": "cosine"}
+
 CLAIM = Claim(
     paper="Mandlekar et al. 2021, What Matters in Learning from Offline Human Demonstrations for Robot Manipulation",
     sentence="Cloning with a recurrent network succeeds far more often than cloning without memory where people act on "
     "what they remember.",
     arms={
-        "recurrent": Arm("bc_rnn", {"width": 64, "layers": 1, "length": 40, "renew": 0, "head": "gmm"}),
-        "memoryless": Arm("bc", {"hidden": (128, 128), "head": "gmm"}),
-        "regression": Arm("bc", {"hidden": (128, 128), "head": "mse"}),
+        "recurrent": Arm(
+            "bc_rnn",
+            {**SHARED, "width": 64, "layers": 1, "length": 40, "renew": 0, "head": "gmm", "lr": 3e-3, "masked": True},
+        ),
+        "memoryless": Arm("bc", {**SHARED, "hidden": (128, 128), "head": "gmm"}),
+        "regression": Arm("bc", {**SHARED, "hidden": (128, 128), "head": "mse"}),
     },
     task="touch_and_return",
     criteria=(
@@ -28,7 +33,7 @@ CLAIM = Claim(
     ),
     budgets={
         "smoke": Budget(range(2), 10, {"episodes": 5}, {"all": {"steps": 20, "batch": 8}}, minutes=0.2),
-        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 1500, "batch": 64}}, minutes=4),
+        "quick": Budget(range(3), 100, {"episodes": 150}, {"all": {"steps": 1500, "batch": 64}}, minutes=4),
         "full": Budget(range(10), 500, {"episodes": 200}, {"all": {"steps": 10_000, "batch": 100}}, minutes=300),
     },
     demos=demos,

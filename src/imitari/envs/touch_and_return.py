@@ -13,6 +13,7 @@ from imitari.envs._batched import BatchedWorld, State
 
 SPEED = 0.08  # distance a step at full action
 REACH = 0.1  # of the target, and of home
+BEHIND = 0.5  # distance of the start behind home
 LIMIT = 80
 
 
@@ -21,7 +22,7 @@ def ids() -> list[str]:
 
 
 def task(name: str = "", pixels: int | None = None) -> Task:
-    """Home in the middle, target 0.7 to 1 away in any direction. Whether it was touched is not observed.
+    """Home in the middle, the start behind it, the target 0.7 to 1 before it. Whether it was touched is not observed.
 
     Args:
         pixels: also observe a top-down picture of this side.
@@ -48,9 +49,13 @@ class TouchAndReturn(BatchedWorld):
         self.pixels = pixels
 
     def start(self, rng: np.random.Generator) -> State:
-        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.0)
+        angle, distance = rng.uniform(-np.pi / 4, np.pi / 4), rng.uniform(0.7, 1.0)
         target = distance * np.array([np.cos(angle), np.sin(angle)])
-        return {"position": rng.uniform(-0.02, 0.02, 2), "target": target, "touched": np.zeros((), bool)}
+        return {
+            "position": rng.uniform(-0.05, 0.05, 2) - (BEHIND, 0.0),
+            "target": target,
+            "touched": np.zeros((), bool),
+        }
 
     def observe(self, state: State) -> Obs:
         obs = {"observation.state": np.concatenate([state["position"], state["target"]], 1).astype(np.float32)}

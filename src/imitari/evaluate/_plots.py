@@ -170,7 +170,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     if span <= 0 or not math.isfinite(span):
         return [low]
     step = 10.0 ** math.floor(math.log10(span / about))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= about * 1.2 or factor == 10)
+    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= about * 1.4 or factor == 10)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -327,7 +327,8 @@ def _settings(page: Page) -> str:
     for name in fields:
         cells = [_shown(side.settings[name]) if name in side.settings else "" for side in page.sides]
         (same if len(set(cells)) == 1 else other).append([name, *cells])
-    heads = ["setting", *(f"{side.name} ({side.method})" for side in page.sides)]
+    names = [side.name if side.name == side.method else f"{side.name} ({side.method})" for side in page.sides]
+    heads = ["setting", *names]
     why = "Settings that differ between the arms first." if len(page.sides) > 1 else "All settings."
     parts = [table(heads, other, changed=True)] if other else []
     if same:
