@@ -1,7 +1,7 @@
 """Steps a second of every suite: `python benchmarks/simulators.py [--count 20] [--seconds 3] [NAME ...]`.
 
-Each task is stepped with its scripted expert where it has one (else with random actions), first with its state alone, then
-with 64 x 64 images. One process, one thread. Prints a table; `--json FILE` keeps the numbers.
+Each task is stepped with its scripted expert where it has one (else with random actions), first with its state alone,
+then with 64 x 64 images. One process, one thread. Prints a table; `--json FILE` keeps the numbers.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def _maker(name: str) -> Callable[[], Any]:
 
 
 @contextlib.contextmanager
-def _same_graphics() -> Iterator[None]:
+def _same_graphics() -> Generator[None]:
     """Registration chooses a graphics library for the whole process, which these tasks do not even use: undone."""
     before = {key: os.environ.get(key) for key in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
     try:

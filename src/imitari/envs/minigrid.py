@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +71,8 @@ class Remembering(gymnasium.Wrapper):  # pyright: ignore[reportMissingTypeArgume
 
     def reset(self, **kwargs: Any) -> Any:
         self.steps, self.last = 0, None
-        return self.env.reset(**kwargs)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints every layout that it rejects
+            return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> Any:
         self.steps, self.last = self.steps + 1, action
