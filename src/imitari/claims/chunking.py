@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from imitari.core.demos import Demos
 from imitari.core.task import Task
 from imitari.jobs.claim import Arm, Budget, Claim, Difference, training_starts
@@ -15,21 +17,29 @@ def demos(budget: Budget, seed: int, task: Task) -> Demos:
     return demonstrate(task, training_starts(seed, budget.demos["episodes"]), actor=Hesitant())
 
 
-SMALL = {"width": 32, "inner": 64, "style_layers": 1, "encoder_layers": 1, "lr": 1e-3, "warmup": 50}
+SMALL: dict[str, Any] = {
+    "width": 32,
+    "inner": 64,
+    "style_layers": 1,
+    "encoder_layers": 1,
+    "lr": 1e-3,
+    "warmup": 50,
+    "schedule": "cosine",
+}
 
 CLAIM = Claim(
     paper="Zhao et al. 2023, Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware",
     sentence="Where people pause for no reason that can be seen, a policy that predicts a chunk of actions goes on to "
     "the goal far more often than the same policy that predicts one action at a time.",
     arms={
-        "chunks": Arm("act", {**SMALL, "chunk": 20, "execute": 20}),
+        "chunks": Arm("act", {**SMALL, "chunk": 16, "execute": 16}),
         "single": Arm("act", {**SMALL, "chunk": 1, "execute": 1}),
     },
     task="meadow",
     criteria=(Difference("chunks", "single", margin=0.3),),
     budgets={
         "smoke": Budget(range(2), 10, {"episodes": 5}, {"all": {"steps": 20, "batch": 16}}, minutes=0.2),
-        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 1200, "batch": 64}}, minutes=4),
+        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 2000, "batch": 64}}, minutes=4),
         "full": Budget(range(10), 500, {"episodes": 200}, {"all": {"steps": 10_000, "batch": 64}}, minutes=300),
     },
     demos=demos,

@@ -15,6 +15,14 @@ from pathlib import Path
 
 from imitari.core.errors import UserError
 
+TASK = "metaworld/pick-place-v3"
+DEMONSTRATIONS = 50
+STEPS = 3_000
+METHODS: dict[str, tuple[str, ...]] = {
+    "bc": ("--head", "mse", "--batch", "128"),
+    "flow_policy": ("--width", "128", "--depth", "3", "--batch", "128", "--ema", "0.99"),
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder (default runs/demo)")
@@ -26,20 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from imitari.claims import _demo as recipe
-
     began = time.monotonic()
     out: Path = args.out
-    task = args.task or recipe.TASK
+    task = args.task or TASK
     demos = out / "demonstrations"
     print(f"1. Demonstrations of a scripted expert in {task}")
     if not (demos / "meta" / "info.json").exists():
-        count = args.demonstrations or recipe.DEMONSTRATIONS
+        count = args.demonstrations or DEMONSTRATIONS
         _one(["collect", task, "--episodes", str(count), "--out", str(demos)])
     print("2. Two methods learn from them side by side, and are evaluated on the same starts")
     steps = ("--steps", str(args.steps)) if args.steps else ()
-    runs = {method: out / method for method in recipe.METHODS}
-    _train_and_evaluate({method: [*words, *steps] for method, words in recipe.METHODS.items()}, runs, demos, task, args)
+    runs = {method: out / method for method in METHODS}
+    _train_and_evaluate({method: [*words, *steps] for method, words in METHODS.items()}, runs, demos, task, args)
     print("3. The verdict")
     _conclude(list(runs.values()), out / "report.html", task)
     print(f"{(time.monotonic() - began) / 60:.1f} minutes. Open {out / 'report.html'}")
