@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+KINDER := kindergarden dill relational_structs prpl_utils tomsgeoms2d graphviz pyperplan tabulate multimethod
 EXTRAS := sim,video,hdf5,zarr,ray,hub,track,test
 # One thread a process: two OpenMP threads beside another busy process slow each other down by more than they gain.
 export OMP_NUM_THREADS ?= 1
@@ -32,6 +33,11 @@ $(READY): pyproject.toml constraints.txt
 	# torch first and exactly: a range could take a build with several gigabytes of GPU libraries.
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	# KinDER's own requirements bring two physics engines that its kinematic 2D tasks never import.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(KINDER)
+	# gym-pusht asks for the OpenCV build with windows, which needs libGL; the headless build has the same module.
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --force-reinstall opencv-python-headless
 	touch $(READY)
 
 clean:
