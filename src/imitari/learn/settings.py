@@ -13,7 +13,7 @@ from imitari.core.errors import UserError, nearest
 # Whole numbers are counts: never negative, and of these there is at least one.
 AT_LEAST_ONE = frozenset(
     {"steps", "batch", "history", "chunk", "execute", "modes", "width", "depth", "layers", "length", "levels"}
-    | {"sampling", "euler", "n_step", "round_episodes", "heads", "latent", "inner", "kernel"}
+    | {"sampling", "euler", "n_step", "round_episodes", "heads", "inner", "kernel"}
 )
 # name -> (lowest, highest, whether the ends themselves are allowed)
 RANGES: dict[str, tuple[float, float, bool, bool]] = {
