@@ -16,8 +16,8 @@ from pathlib import Path
 from imitari.core.errors import UserError
 
 TASK = "metaworld/pick-place-v3"
-DEMONSTRATIONS = 50
-STEPS = 3_000
+DEMONSTRATIONS = 15
+STEPS = 2_000
 METHODS: dict[str, tuple[str, ...]] = {
     "bc": ("--head", "mse", "--batch", "128"),
     "flow_policy": ("--width", "128", "--depth", "3", "--batch", "128", "--ema", "0.99"),
@@ -27,7 +27,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder (default runs/demo)")
     parser.add_argument("--task", help="another task that has a scripted expert")
-    parser.add_argument("--demonstrations", type=int, help="episodes of the expert (default 50)")
+    parser.add_argument("--demonstrations", type=int, help="episodes of the expert (default 15)")
     parser.add_argument("--episodes", type=int, default=100, help="starts that both are evaluated on (default 100)")
     parser.add_argument("--steps", type=int, help="optimiser steps of each training (default: chosen for 2 cores)")
     parser.add_argument("--quiet", action="store_true", help="no progress")

@@ -42,7 +42,12 @@ def record(actor: Actor, task: str, starts: Sequence[int], options: dict[str, An
         Missing: no graphics library, with what to install.
         UserError: the task has no pictures.
     """
-    world_of = task_named(task, **{"pixels": SIDE, **(options or {})})
+    try:
+        world_of = task_named(task, **{"pixels": SIDE, **(options or {})})
+    except UserError as error:
+        if "option not supported" not in str(error):
+            raise
+        raise UserError(f"task '{task}' draws none") from error
     cameras = list(world_of.spec.images)
     if not cameras:
         raise UserError(f"task '{task}' has no camera")
