@@ -66,7 +66,7 @@ def test_sequential_stops_early_and_asks_for_no_more() -> None:
     a, b = rows("a", [0] * 100), rows("b", [1] * 100)
     asked: list[int] = []
 
-    def batches():  # noqa: ANN202
+    def batches():
         for begin in range(0, 100, 10):
             asked.append(begin)
             yield list(zip(a[begin : begin + 10], b[begin : begin + 10], strict=True))

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout", type=float, default=0.0, help="share of episodes kept for a held-out loss (default 0)"
     )
+    parser.add_argument("--symmetry", action="store_true", help="also train on the task's mirror images of the data")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
         "--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic (default auto)"
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         pixels=args.pixels,
         episodes=args.episodes,
         holdout=args.holdout,
+        symmetry=args.symmetry,
         device=args.device,
         precision=args.precision,
         compile=args.compile,

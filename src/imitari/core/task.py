@@ -11,6 +11,7 @@ import numpy as np
 from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
+from imitari.core.symmetry import Symmetry
 
 
 class World(Protocol):
@@ -54,6 +55,7 @@ class Task:
         expert_for: (world) -> Actor that solves the task in that world, or None where there is none.
         success_ends: whether the world ends an episode at success.
         description: one line.
+        symmetries: changes of observations and actions under which the world behaves the same.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Task:
     expert_for: Callable[[World], Actor] | None = None
     success_ends: bool = True
     description: str = ""
+    symmetries: tuple[Symmetry, ...] = ()
 
     def make(self, count: int) -> World:
         """`count` environments; `reset(seed=[...])` takes one seed each."""

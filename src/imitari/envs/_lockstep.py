@@ -58,7 +58,9 @@ class Lockstep(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         self.single_action_space = space(spec.action)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
-        seeds: Sequence[int] = seed if isinstance(seed, (list, tuple, range)) else range(seed or 0, (seed or 0) + self.num_envs)
+        seeds: Sequence[int] = (
+            seed if isinstance(seed, (list, tuple, range)) else range(seed or 0, (seed or 0) + self.num_envs)
+        )
         self.raw = [self._seed_env(env, int(one)) for env, one in zip(self.envs, seeds, strict=True)]
         first = [self.adapter.observe(env, raw) for env, raw in zip(self.envs, self.raw, strict=True)]
         self._obs = {key: np.stack([one[key] for one in first]) for key in self.spec_of_step.obs}

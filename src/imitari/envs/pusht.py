@@ -11,6 +11,7 @@ import numpy as np
 from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError, missing_extra
 from imitari.core.spec import Feature, Spec
+from imitari.core.symmetry import Symmetry, reflection
 from imitari.core.task import Task
 from imitari.envs._lockstep import Lockstep
 
@@ -43,7 +44,15 @@ def task(name: str = "", pixels: int | None = None, keypoints: bool = False, lim
         limit,
         lambda count: PushT(Quick, count, spec, limit, Table(pixels, keypoints), seed_env=_start),
         description=(__doc__ or "").split("\n")[0],
+        symmetries=(_mirror(),),
     )
+
+
+def _mirror() -> Symmetry:
+    """Reflection at the anti-diagonal, the axis of the mark: table, block and mark are their own mirror images."""
+    swap, offset = np.array([[0.0, -1.0], [-1.0, 0.0]]), np.full(2, SIZE)
+    state = reflection(2, swap, offset, angle=(-1.0, np.pi / 2))
+    return Symmetry("mirror", {STATE: state}, reflection(1, swap, offset))
 
 
 def _spec(pixels: int | None, keypoints: bool) -> Spec:

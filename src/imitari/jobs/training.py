@@ -15,6 +15,7 @@ from imitari.core.errors import UserError
 from imitari.core.files import replace_text
 from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
+from imitari.data.curate.augment import with_symmetries
 from imitari.learn.agent import Agent
 from imitari.learn.method import Method, method_class
 from imitari.learn.precision import Precision
@@ -38,6 +39,7 @@ class TrainRequest:
     pixels: int | None = None
     episodes: int | None = None
     holdout: float = 0.0
+    symmetry: bool = False
     device: str = "auto"
     precision: Precision = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
@@ -83,7 +85,12 @@ def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tup
     if demos is None and not request.data:
         return None, None
     demos = fitted_to(demos if demos is not None else _open(request), task, request)
-    return chosen(demos, request).split(request.holdout, request.seed)
+    part, held = chosen(demos, request).split(request.holdout, request.seed)
+    if request.symmetry:
+        if task is None:
+            raise UserError("--symmetry uses what the task declares: give --task")
+        part = with_symmetries(part, task.symmetries)
+    return part, held
 
 
 def fitted_to(demos: Demos, task: Task | None, request: TrainRequest) -> Demos:

@@ -68,6 +68,8 @@ class Agent:
         self.framing: Framing = method.framing()
         self.device = next(iter(learner.parameters())).device
         self.precision = str(facts.get("precision", "fp32"))
+        # On a processor the casts of bfloat16 cost more than its products save at the batch sizes of acting.
+        self._acting = self.precision if self.device.type == "cuda" else "fp32"
         self._scale = DeviceScaler(scaler, spec, self.device)
         self._saved: dict[str, Any] | None = None
 
@@ -129,7 +131,7 @@ class Agent:
         outside = torch.get_rng_state()
         torch.set_rng_state(memory.random)
         try:
-            with torch.inference_mode(), autocast(self.precision, self.device):
+            with torch.inference_mode(), autocast(self._acting, self.device):
                 action = self._recur(obs, memory) if self.learner.recurrent else self.learner.act(obs)
             memory.random = torch.get_rng_state()
         finally:

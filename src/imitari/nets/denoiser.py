@@ -12,6 +12,8 @@ from torch.nn import functional
 class LevelEmbedding(nn.Module):
     """Sines and cosines of the noise level: (B,) in [0, 1] to (B, width)."""
 
+    frequencies: Tensor
+
     def __init__(self, width: int, highest: float = 200.0) -> None:
         super().__init__()
         frequencies = torch.exp(torch.linspace(0, math.log(highest), width // 2))
@@ -67,9 +69,10 @@ class ChunkMLP(nn.Module):
         self.read_condition = nn.Sequential(nn.Linear(condition, width), nn.SiLU(), nn.Linear(width, width))
         self.inlet = nn.Linear(chunk * action, width)
         self.blocks = nn.ModuleList(_Block(width, expansion, dropout) for _ in range(depth))
-        self.outlet = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, chunk * action))
-        nn.init.zeros_(self.outlet[1].weight)
-        nn.init.zeros_(self.outlet[1].bias)
+        last = nn.Linear(width, chunk * action)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.outlet = nn.Sequential(nn.LayerNorm(width), last)
 
     def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         """Noisy chunk (B, C, A), level (B,), condition (B, F) to (B, C, A)."""

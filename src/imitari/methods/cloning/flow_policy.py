@@ -10,6 +10,7 @@ at the present step, where Chi et al. start at the oldest observation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,7 @@ from imitari.core.batch import Batch
 from imitari.core.demos import Demos
 from imitari.core.spec import Spec
 from imitari.core.task import Task
+from imitari.data.scaling import ScalingKind
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import clone
 from imitari.learn.framing import Framing
@@ -27,6 +29,7 @@ from imitari.learn.method import Trained
 from imitari.learn.optim import Schedule
 from imitari.learn.run import Run
 from imitari.nets.denoiser import ChunkMLP
+from imitari.nets.diffusion import Flow as FlowProcess
 from imitari.nets.encoder import ObsEncoder
 from imitari.nets.heads.actions import masked_mean
 
@@ -34,8 +37,9 @@ from imitari.nets.heads.actions import masked_mean
 @dataclass(frozen=True)
 class FlowPolicy(Trained):
     schedule: Schedule = "cosine"  # constant or cosine
-    warmup: int = 200  # steps of linear increase of the rate
-    weight_decay: float = 1e-4  # decoupled weight decay on matrices
+    warmup: int = 500  # steps of linear increase of the rate
+    weight_decay: float = 1e-2  # decoupled weight decay on matrices
+    clip: float = 1.0  # bound on the norm of the gradient; 0: none
     ema: float = 0.999  # decay of the average of the weights that is kept; 0: none
     history: int = 2  # observations seen
     chunk: int = 16  # actions predicted
@@ -44,6 +48,7 @@ class FlowPolicy(Trained):
     depth: int = 4  # blocks of the velocity field
     dropout: float = 0.0  # inside the blocks
     euler: int = 10  # integration steps when acting
+    action_scaling: ScalingKind = "meanstd"  # of actions: unit deviation lies nearest to the noise
     masked: bool = False  # leave actions beyond the episode's end out of the loss, instead of repeating the last one
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -59,7 +64,7 @@ class FlowPolicy(Trained):
         return Flow(self, spec)
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
-        return clone(self, demos, run, task)
+        return clone(self, demos, run, task, action_scaling=self.action_scaling)
 
 
 class Flow(Learner):
@@ -67,7 +72,8 @@ class Flow(Learner):
 
     def __init__(self, method: FlowPolicy, spec: Spec) -> None:
         super().__init__()
-        self.method = method
+        self.masked = method.masked
+        self.flow = FlowProcess(method.euler)
         self.shape = (method.chunk, spec.action.size)
         self.encoder = ObsEncoder(spec)
         condition = self.encoder.width * method.history
@@ -75,19 +81,12 @@ class Flow(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """E |v(x_t, t, o) - (x1 - x0)|^2 with t uniform."""
-        x1 = batch.action
-        x0 = torch.randn_like(x1)
-        time = torch.rand(len(x1), device=x1.device)
-        between = torch.lerp(x0, x1, time[:, None, None])
-        velocity = self.velocity(between, time, self.encoder(batch.obs).flatten(1))
-        error = (velocity.float() - (x1 - x0)).square().mean(-1)
-        return {"flow_loss": masked_mean(error, batch.valid if self.method.masked else None)}
+        condition = self.encoder(batch.obs).flatten(1)
+        error = self.flow.error(partial(self.velocity, condition=condition), batch.action).mean(-1)
+        return {"flow_loss": masked_mean(error, batch.valid if self.masked else None)}
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         """Euler integration of the velocity from noise at t = 0 to an action chunk at t = 1."""
         condition = self.encoder(obs).flatten(1)
-        x = torch.randn(len(condition), *self.shape, device=condition.device)
-        for step in range(self.method.euler):
-            time = torch.full((len(x),), step / self.method.euler, device=x.device)
-            x = x + self.velocity(x, time, condition).float() / self.method.euler
-        return x
+        noise = torch.randn(len(condition), *self.shape, device=condition.device)
+        return self.flow.sample(partial(self.velocity, condition=condition), noise)
