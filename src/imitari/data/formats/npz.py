@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Mapping
@@ -204,6 +205,8 @@ class _Parts:
     def draft(self, number: int, span: slice, action: Array, reward: Array | None) -> Draft:
         obs = {key: value[_rows(span, number, len(value) == self.final)] for key, value in self.rows.items()}
         source = {**self.common, **{key: value[number].tolist() for key, value in self.episodes.items()}}
+        if "env_id" in source and "seed" in source:
+            source["task_name"] = re.sub(r"-v\d+$", "", str(source["env_id"]))  # as tasks are named here
         extra = {key: value[span] for key, value in self.extra.items()}
         solved = str(self.common.get("env_id", "")).startswith(ALWAYS_SOLVED)
         return Draft(
