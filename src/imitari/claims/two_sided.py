@@ -14,6 +14,7 @@ def demos(budget: Budget, seed: int, task: Task) -> Demos:
 
 FRAMING = {"history": 2, "chunk": 16, "execute": 8}
 SMALL = {"steps": 30, "batch": 16}
+TINY = {"channels": (16, 32), "levels": 20, "sampling": 4}
 
 CLAIM = Claim(
     paper="Chi et al. 2023, Diffusion Policy",
@@ -21,16 +22,19 @@ CLAIM = Claim(
     "succeeds far more often than regression on the same chunk, which averages the two ways.",
     arms={
         "flow": Arm("flow_policy", {**FRAMING, "width": 128, "depth": 3, "ema": 0.99, "warmup": 50}),
+        "diffusion": Arm(
+            "diffusion_policy", {**FRAMING, "channels": (32, 64, 128), "kernel": 3, "ema": 0.99, "warmup": 50}
+        ),
         "regression": Arm("bc", {**FRAMING, "head": "mse", "hidden": (256, 256), "schedule": "cosine", "warmup": 50}),
     },
     task="two_ways",
-    criteria=(Difference("flow", "regression", margin=0.3),),
+    criteria=(Difference("flow", "regression", margin=0.3), Difference("diffusion", "regression", margin=0.3)),
     budgets={
-        "smoke": Budget(range(2), 10, {"episodes": 10}, {"all": SMALL}, minutes=0.2),
-        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 1200, "batch": 128}}, minutes=3),
+        "smoke": Budget(range(2), 10, {"episodes": 10}, {"all": SMALL, "diffusion": TINY}, minutes=0.2),
+        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 1200, "batch": 128}}, minutes=6),
         "full": Budget(range(10), 500, {"episodes": 200}, {"all": {"steps": 10_000, "batch": 256}}, minutes=120),
     },
     demos=demos,
-    notes="Both arms see the same history, predict and execute the same chunk, and take the same number of steps. The "
+    notes="All arms see the same history, predict and execute the same chunk, and take the same number of steps. The "
     "paper shows the effect in pictures of Push-T; here it is counted in the smallest world that has it.",
 )
