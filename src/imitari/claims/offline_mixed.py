@@ -43,8 +43,8 @@ CLAIM = Claim(
     },
     demos=demos,
     notes="The paper compares on D4RL (for example hopper-medium-expert); this is the smallest world with the same "
-    "question: skilled and unskilled episodes together, nothing but the reward tells them apart. With other settings of "
-    "IQL (no reward shift, gamma 0.97) it had held on tuning seeds (+35 points) and did not on seeds 0 to 2: +24 points "
-    "[-5, +52]. Advantages of a sparse reward are too small there for the temperature; now it has the paper's own "
-    "settings for sparse goals (reward - 1, temperature 10, expectile 0.9), and is judged on seeds not used before.",
+    "question: skilled and unskilled episodes together, nothing but the reward tells them apart. With other settings "
+    "of IQL (no reward shift, gamma 0.97) it had held on tuning seeds (+35 points) and did not on seeds 0 to 2: +24 "
+    "points [-5, +52]. Advantages of a sparse reward are too small there for the temperature; now it has the paper's "
+    "own settings for sparse goals (reward - 1, temperature 10, expectile 0.9), judged on seeds not used before.",
 )
