@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from imitari.core.episode import Array, Obs
-from imitari.core.spec import Feature, Spec
+from imitari.core.spec import Spec
 from imitari.core.task import Stateless, Task, World
-from imitari.envs._batched import BatchedWorld, State
+from imitari.envs._batched import State
+from imitari.envs._plane import GREEN, REACH, SPEED, Disc, PlaneWorld, plane_spec, towards
 
-SPEED = 0.08  # distance a step at full action
-REACH = 0.1  # of the goal
 LIMIT = 60
 
 
@@ -26,10 +25,7 @@ def task(name: str = "", pixels: int | None = None) -> Task:
     Args:
         pixels: also observe a top-down picture of this side.
     """
-    obs = {"observation.state": Feature((4,), names=("x", "y", "goal_x", "goal_y"))}
-    if pixels:
-        obs["observation.images.top"] = Feature((pixels, pixels, 3), "uint8", "image")
-    spec = Spec(obs, Feature((2,), names=("velocity_x", "velocity_y"), low=(-1.0, -1.0), high=(1.0, 1.0)))
+    spec = plane_spec("goal", pixels)
     return Task(
         "meadow",
         spec,
@@ -40,48 +36,27 @@ def task(name: str = "", pixels: int | None = None) -> Task:
     )
 
 
-class Meadow(BatchedWorld):
-    """State: position (B, 2), goal (B, 2). Reward: 1 at the goal, which ends the episode, else 0."""
+class Meadow(PlaneWorld):
+    """Reward: 1 at the goal, which ends the episode, else 0."""
 
     def __init__(self, count: int, spec: Spec, pixels: int | None) -> None:
-        super().__init__(count, spec, LIMIT)
-        self.pixels = pixels
+        super().__init__(count, spec, LIMIT, (Disc("mark", REACH, GREEN),), pixels)
 
     def start(self, rng: np.random.Generator) -> State:
         while True:
             position, goal = rng.uniform(-1, 1, (2, 2))
             if np.linalg.norm(position - goal) >= 0.8:
-                return {"position": position, "goal": goal}
-
-    def observe(self, state: State) -> Obs:
-        obs = {"observation.state": np.concatenate([state["position"], state["goal"]], 1).astype(np.float32)}
-        if self.pixels:
-            obs["observation.images.top"] = self.picture(state, self.pixels)
-        return obs
+                return {"position": position, "mark": goal}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
-        position = np.clip(state["position"] + SPEED * np.clip(action, -1, 1), -1.2, 1.2)
-        arrived = np.linalg.norm(state["goal"] - position, axis=1) < REACH
-        return {"position": position, "goal": state["goal"]}, arrived.astype(np.float32), arrived, arrived
-
-    def picture(self, state: State, side: int) -> Array:
-        axis = np.linspace(-1.2, 1.2, side)
-        grid = np.stack(np.meshgrid(axis, -axis), -1)[None]
-        image = np.full((len(state["position"]), side, side, 3), 235, np.uint8)
-        for key, radius, colour in (("goal", REACH, (60, 160, 80)), ("position", 0.08, (40, 80, 200))):
-            image[((grid - state[key][:, None, None]) ** 2).sum(-1) < radius**2] = colour
-        return image
+        position = self.moved(state["position"], action)
+        arrived = np.linalg.norm(state["mark"] - position, axis=1) < REACH
+        return {"position": position, "mark": state["mark"]}, arrived.astype(np.float32), arrived, arrived
 
 
 def expert(world: World) -> Stateless:
     """Straight to the goal."""
     return Stateless(lambda obs: towards(obs["observation.state"][:, :2], obs["observation.state"][:, 2:]))
-
-
-def towards(position: Array, aim: Array) -> Array:
-    """Actions (B, 2) that lead from `position` (B, 2) straight to `aim` (B, 2), at full speed until it is near."""
-    way = (aim - position).astype(np.float64)
-    return (way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), SPEED)).astype(np.float32)
 
 
 class Wanderer:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from imitari.core.episode import Array, Obs
-from imitari.core.spec import Feature, Spec
+from imitari.core.spec import Spec
 from imitari.core.task import Task
-from imitari.envs._batched import BatchedWorld, State
+from imitari.envs._batched import State
+from imitari.envs._plane import GREEN, GREY, REACH, SPEED, Disc, PlaneWorld, plane_spec
 
-SPEED = 0.08  # distance a step at full action
-REACH = 0.1  # of the target, and of home
 BEHIND = 0.5  # distance of the start behind home
 LIMIT = 80
 
@@ -27,10 +26,7 @@ def task(name: str = "", pixels: int | None = None) -> Task:
     Args:
         pixels: also observe a top-down picture of this side.
     """
-    obs = {"observation.state": Feature((4,), names=("x", "y", "target_x", "target_y"))}
-    if pixels:
-        obs["observation.images.top"] = Feature((pixels, pixels, 3), "uint8", "image")
-    spec = Spec(obs, Feature((2,), names=("velocity_x", "velocity_y"), low=(-1.0, -1.0), high=(1.0, 1.0)))
+    spec = plane_spec("target", pixels)
     return Task(
         "touch_and_return",
         spec,
@@ -41,43 +37,28 @@ def task(name: str = "", pixels: int | None = None) -> Task:
     )
 
 
-class TouchAndReturn(BatchedWorld):
-    """State: position (B, 2), target (B, 2), touched (B,). Reward: 0.5 at the touch, 0.5 back home, which ends it."""
+class TouchAndReturn(PlaneWorld):
+    """The mark is the target. State also: touched (B,). Reward: 0.5 at the touch, 0.5 back home, which ends it."""
 
     def __init__(self, count: int, spec: Spec, pixels: int | None) -> None:
-        super().__init__(count, spec, LIMIT)
-        self.pixels = pixels
+        discs = (Disc((0.0, 0.0), REACH, GREY), Disc("mark", REACH, GREEN))
+        super().__init__(count, spec, LIMIT, discs, pixels)
 
     def start(self, rng: np.random.Generator) -> State:
         angle, distance = rng.uniform(-np.pi / 4, np.pi / 4), rng.uniform(0.7, 1.0)
         target = distance * np.array([np.cos(angle), np.sin(angle)])
         return {
             "position": rng.uniform(-0.05, 0.05, 2) - (BEHIND, 0.0),
-            "target": target,
+            "mark": target,
             "touched": np.zeros((), bool),
         }
 
-    def observe(self, state: State) -> Obs:
-        obs = {"observation.state": np.concatenate([state["position"], state["target"]], 1).astype(np.float32)}
-        if self.pixels:
-            obs["observation.images.top"] = self.picture(state, self.pixels)
-        return obs
-
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
-        position = np.clip(state["position"] + SPEED * np.clip(action, -1, 1), -1.2, 1.2)
-        touched = state["touched"] | (np.linalg.norm(position - state["target"], axis=1) < REACH)
+        position = self.moved(state["position"], action)
+        touched = state["touched"] | (np.linalg.norm(position - state["mark"], axis=1) < REACH)
         back = touched & (np.linalg.norm(position, axis=1) < REACH)
         reward = 0.5 * (touched & ~state["touched"]) + 0.5 * back
-        return {"position": position, "target": state["target"], "touched": touched}, reward, back, back
-
-    def picture(self, state: State, side: int) -> Array:
-        axis = np.linspace(-1.2, 1.2, side)
-        grid = np.stack(np.meshgrid(axis, -axis), -1)[None]
-        image = np.full((len(state["position"]), side, side, 3), 235, np.uint8)
-        image[((grid - np.zeros((len(image), 1, 1, 2))) ** 2).sum(-1) < REACH**2] = (170, 170, 170)
-        for key, radius, colour in (("target", REACH, (60, 160, 80)), ("position", 0.07, (40, 80, 200))):
-            image[((grid - state[key][:, None, None]) ** 2).sum(-1) < radius**2] = colour
-        return image
+        return {"position": position, "mark": state["mark"], "touched": touched}, reward, back, back
 
 
 class People:
