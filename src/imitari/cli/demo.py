@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         count = args.demonstrations or DEMONSTRATIONS
         _one(["collect", task, "--episodes", str(count), "--out", str(demos)])
     print("2. Two methods learn from them side by side, and are evaluated on the same starts")
-    steps = ("--steps", str(args.steps)) if args.steps else ()
+    steps = ("--steps", str(args.steps or STEPS))
     runs = {method: out / method for method in METHODS}
     _train_and_evaluate({method: [*words, *steps] for method, words in METHODS.items()}, runs, demos, task, args)
     print("3. The verdict")
