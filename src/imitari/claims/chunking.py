@@ -32,14 +32,14 @@ CLAIM = Claim(
     sentence="Where people pause for no reason that can be seen, a policy that predicts a chunk of actions goes on to "
     "the goal far more often than the same policy that predicts one action at a time.",
     arms={
-        "chunks": Arm("act", {**SMALL, "chunk": 16, "execute": 16}),
+        "chunks": Arm("act", {**SMALL, "chunk": 24, "execute": 24}),
         "single": Arm("act", {**SMALL, "chunk": 1, "execute": 1}),
     },
     task="meadow",
     criteria=(Difference("chunks", "single", margin=0.3),),
     budgets={
         "smoke": Budget(range(2), 10, {"episodes": 5}, {"all": {"steps": 20, "batch": 16}}, minutes=0.2),
-        "quick": Budget(range(3), 100, {"episodes": 100}, {"all": {"steps": 2000, "batch": 64}}, minutes=4),
+        "quick": Budget(range(6), 100, {"episodes": 100}, {"all": {"steps": 3000, "batch": 64}}, minutes=6),
         "full": Budget(range(10), 500, {"episodes": 200}, {"all": {"steps": 10_000, "batch": 64}}, minutes=300),
     },
     demos=demos,

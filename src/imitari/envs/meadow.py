@@ -82,7 +82,7 @@ class Hesitant:
         distance: from the goal at which it stops.
     """
 
-    def __init__(self, pause: tuple[int, int] = (5, 8), distance: float = 0.4) -> None:
+    def __init__(self, pause: tuple[int, int] = (7, 10), distance: float = 0.4) -> None:
         self.pause, self.distance = pause, distance
 
     def reset(self, count: int, seed: int = 0) -> Array:
