@@ -16,7 +16,7 @@ from pathlib import Path
 from imitari.core.errors import UserError
 
 TASK = "metaworld/pick-place-v3"
-DEMONSTRATIONS = 15
+DEMONSTRATIONS = 8
 STEPS = 2_000
 METHODS: dict[str, tuple[str, ...]] = {
     "bc": ("--head", "mse", "--batch", "128"),
@@ -27,7 +27,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder (default runs/demo)")
     parser.add_argument("--task", help="another task that has a scripted expert")
-    parser.add_argument("--demonstrations", type=int, help="episodes of the expert (default 15)")
+    parser.add_argument("--demonstrations", type=int, help="episodes of the expert (default 8)")
     parser.add_argument("--episodes", type=int, default=100, help="starts that both are evaluated on (default 100)")
     parser.add_argument("--steps", type=int, help="optimiser steps of each training (default: chosen for 2 cores)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
