@@ -59,7 +59,7 @@ def test_a_run_folder_says_where_it_came_from(run: Path, data: Path) -> None:
     assert known["settings"]["hidden"] == [32]
     assert known["facts"]["task"] == "two_ways"
     assert known["facts"]["seed"] == 3
-    assert known["facts"]["data"]["path"] == str(data)
+    assert known["facts"]["data"]["provenance"]["path"] == str(data)
     assert known["facts"]["data"]["episodes"] == 10
     assert known["facts"]["starts"] == {"two_ways": list(range(10))}
     assert json.loads((run / "train.json").read_text())["data"] == [str(data)]

@@ -32,7 +32,7 @@ def page(**changes: object) -> Page:
                     seed,
                     [{"stage": "train", "step": step, "loss": 5 / step, "held_loss": 0.1} for step in (1, 50, 99)],
                     outcomes(name, seed, rate),
-                    {"episodes": 12, "steps": 340, "success_share": 0.75, "fingerprint": "f00d", "path": "demos/x"},
+                    {"episodes": 12, "steps": 340, "success_share": 0.75, "fingerprint": "f00d", "provenance": {"path": "demos/x"}},
                     "beef",
                 )
                 for seed in (0, 1)

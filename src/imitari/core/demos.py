@@ -266,6 +266,18 @@ class Demos(Sequence[Episode]):
             digest.update(np.ascontiguousarray(column.take(chosen)).tobytes())
         return digest.hexdigest()[:16]
 
+    def facts(self) -> dict[str, Any]:
+        """What an agent and a report remember of their data: JSON values. `success_share` is of the episodes that say
+        whether they succeeded, None where none does."""
+        told = self.table.success[self.table.success >= 0]
+        return {
+            "episodes": len(self),
+            "steps": self.steps,
+            "success_share": float(told.mean()) if len(told) else None,
+            "fingerprint": self.fingerprint(),
+            "provenance": self.provenance.to_json(),
+        }
+
     def feature(self, key: str) -> Feature:
         """The feature of an observation or of `action`."""
         return self.spec.action if key == ACTION else self.spec.obs[key]

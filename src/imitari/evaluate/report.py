@@ -298,14 +298,14 @@ def _data(page: Page) -> str:
             if not data:
                 continue
             share = data.get("success_share")
-            source = data.get("provenance", data)
-            story = source.get("path", ""), *(source["steps"] if isinstance(source.get("steps"), list) else [])
+            source = data.get("provenance", {})
+            story = source.get("path", ""), *source.get("steps", [])
             rows.append(
                 [
                     side.name,
                     str(training.seed),
                     str(data.get("episodes", "")),
-                    str(data.get("steps", "") if not isinstance(data.get("steps"), list) else ""),
+                    str(data.get("steps", "")),
                     "unknown" if share is None else f"{share:.0%}",
                     str(data.get("fingerprint", "")),
                     "; ".join(map(str, story)),

@@ -65,21 +65,9 @@ def _train_and_evaluate(claim: Claim, job: Job, budget: Budget, task: Task, fold
     evaluate(agent, task, starts, folder / OUTCOMES, show=show)
     return {
         "agent": agent.identity(),
-        "data": {
-            "episodes": len(demos),
-            "steps": demos.steps,
-            "success_share": success_share(demos),
-            "fingerprint": demos.fingerprint(),
-            "provenance": demos.provenance.to_json(),
-        },
+        "data": demos.facts(),
         "settings": agent.method.to_json(),
     }
-
-
-def success_share(demos: Demos) -> float | None:
-    """Of the episodes that say whether they solved the task; None when none says."""
-    told = demos.table.success[demos.table.success >= 0]
-    return float(told.mean()) if len(told) else None
 
 
 def _refuse_overlap(demos: Demos, task: Task, starts: Sequence[int]) -> None:

@@ -69,12 +69,7 @@ def fit_facts(method: Trained, demos: Demos, run: Run) -> dict[str, Any]:
     return {
         "method": method.name(),
         "settings": method.to_json(),
-        "data": {
-            **demos.provenance.to_json(),
-            "fingerprint": demos.fingerprint(),
-            "episodes": len(demos),
-            "steps": demos.steps,
-        },
+        "data": demos.facts(),
         "spec": demos.spec.to_json(),
         "seed": run.seed,
     }
