@@ -20,6 +20,15 @@ def outcomes(policy: str, seed: int, rate: float) -> list[Outcome]:
     ]
 
 
+FACTS = {
+    "episodes": 12,
+    "steps": 340,
+    "success_share": 0.75,
+    "fingerprint": "f00d",
+    "provenance": {"path": "demos/x"},
+}
+
+
 def page(**changes: object) -> Page:
     film = Film(100, True, 20, np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3), np.uint8))
     sides = [
@@ -32,7 +41,7 @@ def page(**changes: object) -> Page:
                     seed,
                     [{"stage": "train", "step": step, "loss": 5 / step, "held_loss": 0.1} for step in (1, 50, 99)],
                     outcomes(name, seed, rate),
-                    {"episodes": 12, "steps": 340, "success_share": 0.75, "fingerprint": "f00d", "provenance": {"path": "demos/x"}},
+                    FACTS,
                     "beef",
                 )
                 for seed in (0, 1)
