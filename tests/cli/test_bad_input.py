@@ -460,7 +460,7 @@ DATA_VERBS: dict[str, Case] = {
         ("demos.hdf5",), lambda shop, folder: ["data", "doctor", cut(shop.copy("demos.hdf5", folder), 0.5)]
     ),
     "an unknown check": Case(("frozn",), on_data("doctor", "--only", "frozn")),
-    "an episode that is not there": Case(("99", "6"), on_data("show", "--episode", "99")),
+    "an episode that is not there": Case(("99", "0 to 5"), on_data("show", "--episode", "99")),
     "an unknown camera": Case(
         ("'observation.images.top'",),
         lambda shop, folder: ["data", "info", shop.copy("lerobot", folder), "--cameras", "observation.images.top"],
@@ -592,7 +592,8 @@ def test_one_sentence_with_place_and_remedy(
     status = main(command)
     errors = capsys.readouterr().err
     assert status == case.status, errors
-    check_sentence(errors, case.words)
+    # The folder's own name holds numbers and words of the case, which would count as having been said.
+    check_sentence(errors.replace(str(tmp_path), ""), case.words)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
