@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     suites = registry.entries("envs")
-    if args.name and args.name not in suites:
+    if args.name and (args.name not in suites or suites[args.name].load().ids() == [""]):
         return _explain(args.name)
     for suite, entry in suites.items():
         if args.name in (None, suite):
@@ -29,6 +29,9 @@ def _explain(name: str) -> int:
     task = task_named(name)
     print(f"{task.name}: {task.description}")
     print(f"  at most {task.limit} steps; {'has' if task.expert_for else 'no'} scripted expert")
+    if task.symmetries:
+        names = ", ".join(symmetry.name for symmetry in task.symmetries)
+        print(f"  symmetries: {names} (`imitari train --symmetry` adds the images of the demonstrations)")
     for key, feature in {**task.spec.obs, "action": task.spec.action}.items():
         names = f" ({', '.join(feature.names)})" if feature.names and len(feature.names) <= 12 else ""
         print(f"  {key:<28} {feature.kind} {feature.shape}{names}")
