@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from imitari.core.episode import Array, Ending, Episode, Obs
 from imitari.core.errors import UserError
+from imitari.core.files import replace_arrays, replace_text
 from imitari.core.interaction import Decide, Decision
 from imitari.core.task import World
 
@@ -31,15 +31,7 @@ def save_episode(episode: Episode, path: Path) -> None:
     arrays |= {f"extra/{key}": value for key, value in episode.extra.items()}
     if episode.reward is not None:
         arrays["reward"] = episode.reward
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}): free space or choose another folder") from error
+    replace_arrays(path, arrays, "free space or choose another folder")
 
 
 def load_episode(path: Path) -> Episode:
@@ -93,9 +85,7 @@ class Journal:
             if (folder / ABOUT).exists():
                 self._compare(json.loads((folder / ABOUT).read_text(encoding="utf-8")), about)
             else:
-                partial = folder / (ABOUT + ".partial")
-                partial.write_text(json.dumps(about, indent=1), encoding="utf-8")
-                os.replace(partial, folder / ABOUT)
+                replace_text(folder / ABOUT, json.dumps(about, indent=1), "choose another folder")
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error.strerror}): choose another folder") from error
         except ValueError as error:

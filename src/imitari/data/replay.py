@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from imitari.core.batch import Batch
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
+from imitari.core.files import replace_arrays
 from imitari.core.spec import Feature, Spec
 from imitari.data.sampling import Sampler
 
@@ -85,19 +85,8 @@ class Replay:
             UserError: when the file cannot be written.
         """
         held = {key: array[: len(self)] for key, array in self._arrays.items()}
-        partial = path.with_name(path.name + ".partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **held, added=np.int64(self.added), capacity=np.int64(self.capacity))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}): free space or choose another --out"
-            ) from error
+        ring = {"added": np.asarray(self.added, np.int64), "capacity": np.asarray(self.capacity, np.int64)}
+        replace_arrays(path, {**held, **ring}, "free space or choose another --out")
 
     def load(self, path: Path) -> None:
         """Restores what `save` wrote: the same transitions under the same numbers.

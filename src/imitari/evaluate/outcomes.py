@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imitari.core.errors import UserError
-from imitari.core.files import unwritable
+from imitari.core.files import replacing
 from imitari.core.outcome import Outcome
 
 FIELDS = [entry.name for entry in dataclasses.fields(Outcome)]
@@ -25,13 +24,8 @@ def write_outcomes(path: Path, outcomes: Iterable[Outcome]) -> None:
 
     rows = [dataclasses.asdict(outcome) for outcome in outcomes]
     table: Any = pa.table({name: [row[name] for row in rows] for name in FIELDS})
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, "free some space, or copy the run folder to another place") as partial:
         pq.write_table(table, partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise unwritable(path, error, "free some space, or copy the run folder to another place") from error
 
 
 def read_outcomes(path: Path) -> list[Outcome]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imitari.core.errors import UserError
+from imitari.core.files import replace_text
 
 JOB, DONE, ERROR, LOG = "job.json", "done.json", "error.json", "log.txt"
 
@@ -78,14 +78,7 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, data: Any) -> None:
     """Atomically: either the old text or all of the new."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(data, indent=1) + "\n")
-        os.replace(partial, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{path}: cannot be written ({reason}): choose another --out or free some space") from error
+    replace_text(path, json.dumps(data, indent=1) + "\n")
 
 
 def finished(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from imitari.core.episode import Array, Episode
 from imitari.core.errors import UserError
+from imitari.core.files import replace_arrays
 from imitari.learn.run import Run
 
 
@@ -61,17 +61,7 @@ def save_episodes(episodes: Sequence[Episode], path: Path, facts: dict[str, Any]
     rewards = [one.reward for one in episodes if one.reward is not None]
     if len(rewards) == len(episodes):
         arrays["reward"] = np.concatenate(rewards)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror}): free space or choose another --out") from error
+    replace_arrays(path, arrays, "free space or choose another --out")
 
 
 def load_episodes(path: Path) -> tuple[list[Episode], dict[str, Any]]:
