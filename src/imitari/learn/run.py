@@ -28,6 +28,7 @@ from imitari.learn.scaled import DeviceScaler
 
 Source = Callable[[int], Batch]
 Check = Callable[[int], dict[str, float]]
+Losses = Callable[[Batch], dict[str, Tensor]]
 
 
 @dataclass
@@ -95,28 +96,40 @@ class Run:
         Raises:
             UserError: when a loss is not finite: names step and term.
         """
-        if steps < 1:
-            raise UserError(f"steps is {steps}: it must be at least 1")
-        torch.manual_seed(self.seed + 1)
-        loop = _Loop(self, learner, optim, steps, scaler, stage)
+        updates = self.begin(learner, optim, steps, scaler, stage=stage)
         with Progress(stage, steps, show=self.show) as progress:
-            for step in range(loop.first, steps):
-                loop.step(step, batches(step))
+            for step in range(updates.first, steps):
+                updates.step(step, batches(step))
                 done = step + 1
                 if done % self.report_every == 0 or done == steps:
                     further = (
                         check(done) if check and check_every and (done % check_every == 0 or done == steps) else {}
                     )
-                    progress.update(done, f"loss {loop.report(done, further):.4g}")
-                loop.maybe_save(done)
-        if loop.average:
-            loop.average.install()
-        learner.eval()
+                    progress.update(done, f"loss {updates.report(done, further):.4g}")
+                if updates.due(done):
+                    updates.save(done)
+        updates.finish()
         return learner
 
+    def begin(
+        self, learner: Learner, optim: Optim, steps: int, scaler: DeviceScaler | None = None, *, stage: str = "train"
+    ) -> Updates:
+        """The updates of a training whose batches are made between them, by acting; `train` is this with a source.
 
-class _Loop:
-    """The state of one call of `Run.train`."""
+        Arguments as of `train`. Whoever calls this takes the steps from `first` on, reports, saves and finishes.
+        """
+        if steps < 1:
+            raise UserError(f"steps is {steps}: it must be at least 1")
+        torch.manual_seed(self.seed + 1)
+        return Updates(self, learner, optim, steps, scaler, stage)
+
+
+class Updates:
+    """A training under way: optimiser, schedule, clipping, trailing copies, averages, metrics and resume point.
+
+    Attributes:
+        first: steps that an earlier call, which was cut off, has done already.
+    """
 
     def __init__(
         self, run: Run, learner: Learner, optim: Optim, steps: int, scaler: DeviceScaler | None, stage: str
@@ -148,19 +161,19 @@ class _Loop:
         facts = [self.run.identity, self.run.seed, self.steps, repr(self.optim), self.precision, self.stage]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
-    def _compiled(self) -> Callable[[Batch], dict[str, Tensor]]:
+    def _compiled(self) -> Losses:
         wanted = self.run.compile == "on" or (
             self.run.compile == "auto" and self.run.place.type == "cuda" and self.steps - self.first >= 5_000
         )
         return torch.compile(self.learner.losses) if wanted else self.learner.losses
 
-    def step(self, step: int, batch: Batch) -> None:
-        """One update, numbered from 0."""
+    def step(self, step: int, batch: Batch, losses: Losses | None = None) -> None:
+        """One update, numbered from 0; `losses` in the place of the learner's, where a step trains only some parts."""
         self.rate = self.optim.set_rate(self.optimiser, step, self.steps)
         if self.scaler:
             batch = self.scaler.batch(batch)
         with autocast(self.precision, self.run.place):
-            terms = self._losses(batch)
+            terms = (losses or self._losses)(batch)
         loss = torch.stack([value.float() for name, value in terms.items() if not name.startswith("_")]).sum()
         if self.run.place.type == "cpu" or (step + 1) % self.run.report_every == 0:
             self._refuse_nonfinite(step, loss, terms)
@@ -199,9 +212,19 @@ class _Loop:
         self._sums, self._since, self._clock = {}, done, now
         return loss
 
-    def maybe_save(self, done: int) -> None:
-        """Writes a resume point when it is time, and at the end."""
-        now = time.monotonic()
-        if self.point and done > self.first and (done == self.steps or now - self._saved >= self.run.save_seconds):
+    def due(self, done: int) -> bool:
+        """Whether it is time for a resume point: every `save_seconds`, and at the end."""
+        late = time.monotonic() - self._saved >= self.run.save_seconds
+        return self.point is not None and done > self.first and (done == self.steps or late)
+
+    def save(self, done: int) -> None:
+        """Writes a resume point, where the run has a folder."""
+        if self.point:
             self.point.save(done, self.learner, self.optimiser, self.average)
-            self._saved = now
+            self._saved = time.monotonic()
+
+    def finish(self) -> None:
+        """Puts averaged weights in their place and ends training mode."""
+        if self.average:
+            self.average.install()
+        self.learner.eval()
