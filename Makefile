@@ -19,6 +19,10 @@ test: $(READY)
 	$(BIN)/pyright
 	$(BIN)/pytest
 
+# Builds the peers' environments on demand below .venvs/; `make bench GROUPS="windows start"` measures some of the lines.
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(GROUPS)
+
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/pyright

@@ -1,0 +1,103 @@
+"""docs/benchmarks.json and the page that is rendered from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Line
+
+# The order of the page: group -> title and what it asks.
+SECTIONS = {
+    "windows": "Data: random windows, decoding, first batch, memory",
+    "updates": "Updates a second",
+    "latency": "Latency of one action chunk at batch 1",
+    "evaluation": "Evaluation: episodes a minute",
+    "start": "Start",
+    "success": "Time from demonstrations to success",
+    "scale": "As the data set grows; two processes",
+    "gpu": "On a GPU",
+}
+EMPTY = {"gpu": "No GPU could be used when this page was made, so that this table is empty."}
+TITLE = """# Beside the peers, measured
+
+Made by `make bench` from `docs/benchmarks.json`; do not edit. Each pair was measured in turns in one run; a ratio is
+the median over the turns, with the smallest and the largest; above 1 we are ahead. One thread a process.
+"""
+
+
+def read(place: Path) -> list[Line]:
+    if not place.exists():
+        return []
+    return [Line(**entry) for entry in json.loads(place.read_text(encoding="utf-8"))["lines"]]
+
+
+def replaced(lines: list[Line], group: str, new: list[Line]) -> list[Line]:
+    """`lines` with those of `group` replaced."""
+    order = list(SECTIONS)
+    kept = [line for line in lines if line.group != group]
+    return sorted([*kept, *new], key=lambda line: order.index(line.group) if line.group in order else len(order))
+
+
+def write(lines: list[Line], place: Path) -> None:
+    text = json.dumps({"lines": [line.to_json() for line in lines]}, indent=1)
+    place.write_text(text + "\n", encoding="utf-8")
+
+
+def render(lines: list[Line], place: Path) -> None:
+    parts = [TITLE]
+    for group, title in SECTIONS.items():
+        own = [line for line in lines if line.group == group]
+        parts.append(f"## {title}\n")
+        parts.append(_table(own) if own else EMPTY.get(group, "Not measured yet.") + "\n")
+    place.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _table(lines: list[Line]) -> str:
+    rows = ["| what | beside | precision | ours | theirs | unit | ratio (least, most) | target |", "|---" * 8 + "|"]
+    notes: list[str] = []
+    for line in lines:
+        ratio = "-" if line.ratio is None else f"**{_short(line.ratio)}** ({_short(line.low)}, {_short(line.high)})"
+        target = "" if line.target is None else f"{line.target:g}{_verdict(line)}"
+        mark = ""
+        if line.note or line.facts:
+            notes.append(f"{len(notes) + 1}. {line.note} {_facts(line.facts)}".rstrip())
+            mark = f" [{len(notes)}]"
+        cells = (
+            line.name + mark,
+            line.peer,
+            line.precision,
+            _short(line.ours),
+            _short(line.theirs),
+            line.unit,
+            ratio,
+            target,
+        )
+        rows.append("| " + " | ".join(cells) + " |")
+    where = sorted({_where(line.circumstances) for line in lines})
+    return "\n".join([*rows, "", *notes, "", *[f"Measured on {place}." for place in where], ""])
+
+
+def _verdict(line: Line) -> str:
+    if line.ratio is None or line.target is None:
+        return ""
+    return " (met)" if line.ratio >= line.target else " (missed)"
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    def shown(value: Any) -> str:
+        return _short(value) if isinstance(value, float) else str(value)
+
+    return "; ".join(f"{key}: {shown(value)}" for key, value in facts.items())
+
+
+def _where(facts: dict[str, str]) -> str:
+    versions = ", ".join(f"{key} {facts[key]}" for key in ("python", "torch", "numpy") if key in facts)
+    return f"{facts.get('machine', 'an unknown machine')}; {versions}; commit {facts.get('commit', 'unknown')}"
