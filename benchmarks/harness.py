@@ -110,7 +110,7 @@ class WorkerFailed(Exception):
 class Worker:
     """A measuring process: a script of `benchmarks/workers` in some Python environment.
 
-    It gives one JSON object a line for one JSON object a line (see `workers/_serve.py`), and waits while others measure.
+    It gives one JSON object a line for one JSON object a line (see `workers/_serve.py`) and waits while others measure.
 
     Args:
         script: file name in `benchmarks/workers`.
@@ -120,7 +120,8 @@ class Worker:
 
     def __init__(self, script: str, python: Path | None = None, **settings: Any) -> None:
         words = [str(python or sys.executable), str(WORKERS / script), json.dumps(settings)]
-        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would stop a talkative worker
+        # A file, since a pipe that nobody reads would stop a talkative worker.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=quiet()
         )
