@@ -9,20 +9,6 @@ from pathlib import Path
 
 from benchmarks.peers._environment import Environment, NotInstalled
 
-# torchvision has no build for a CPU torch of this version. LeRobot's data sets need one function of it, for PNG images.
-VISION = '''"""Stands in for torchvision, of which LeRobot's data sets use only this."""
-import numpy
-import torch
-
-
-class ToTensor:
-    """A PIL image to float32 (channels, height, width) in [0, 1]."""
-
-    def __call__(self, image):
-        values = numpy.atleast_3d(numpy.array(image))
-        return torch.from_numpy(values).permute(2, 0, 1).float() / 255
-'''
-
 
 def _ffmpeg() -> None:
     """torchcodec decodes with the system's FFmpeg libraries."""
@@ -34,9 +20,9 @@ def _ffmpeg() -> None:
 
 
 def _vision(packages: Path) -> None:
-    (packages / "torchvision" / "transforms").mkdir(parents=True, exist_ok=True)
-    (packages / "torchvision" / "__init__.py").write_text("")
-    (packages / "torchvision" / "transforms" / "__init__.py").write_text(VISION)
+    """torchvision has no build for a CPU torch of this version. LeRobot uses only what is plain Python in it (ResNet,
+    crops, ToTensor), which runs once nothing describes the compiled operators that are not there."""
+    (packages / "torchvision" / "_meta_registrations.py").write_text("")
 
 
 LEROBOT = Environment(
@@ -49,11 +35,14 @@ LEROBOT = Environment(
             "numpy<2.3", "datasets>=4,<5", "huggingface-hub>=0.34.2,<0.36", "av>=15,<16", "einops>=0.8,<0.9",
             "jsonlines>=4,<5", "packaging>=24.2,<26", "draccus==0.10.0", "gymnasium>=1.1.1,<2", "deepdiff>=7.0.1,<9",
             "termcolor>=2.4", "imageio>=2.34", "opencv-python-headless>=4.9,<4.13", "accelerate>=1.10,<2", "pillow",
-            "setuptools<81",
+            "setuptools<81", "diffusers==0.35.2", "pyserial>=3.5,<4",
         ),
-        ("--no-deps", "lerobot==0.4.4", "torchcodec==0.13.0"),
+        ("--no-deps", "lerobot==0.4.4", "torchcodec==0.13.0", "torchvision==0.28.0"),
     ),
-    check="import torchcodec.decoders, lerobot.datasets.lerobot_dataset",
+    check=(
+        "import torchcodec.decoders, lerobot.datasets.lerobot_dataset, lerobot.policies.act.modeling_act, "
+        "lerobot.policies.diffusion.modeling_diffusion"
+    ),
     prepare=_ffmpeg,
     finish=_vision,
 )  # fmt: skip
