@@ -115,12 +115,19 @@ class Transitions:
         gamma: discount a step.
         goals: also draw a goal for each sample.
         extra: further columns to gather at t.
+        rewards: False: the batches have none, and the data need none.
     """
 
     def __init__(
-        self, demos: Demos, n_step: int = 1, gamma: float = 0.99, goals: Goals | None = None, extra: Sequence[str] = ()
+        self,
+        demos: Demos,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        goals: Goals | None = None,
+        extra: Sequence[str] = (),
+        rewards: bool = True,
     ) -> None:
-        if not demos.has_reward:
+        if rewards and not demos.has_reward:
             raise UserError(
                 f"{demos.provenance.path}: column '{REWARD}' is missing: use data with rewards, or a method without"
             )
@@ -129,6 +136,7 @@ class Transitions:
         table = demos.table
         known = (table.rows > table.length) | (table.ended == TERMINATED)
         self.demos, self.n_step, self.gamma, self.goals, self.extra = demos, n_step, gamma, goals, tuple(extra)
+        self.rewards = rewards
         self._steps = _Steps(demos, table.length - ~known)
         self._powers = gamma ** np.arange(n_step + 1)
 
@@ -144,22 +152,24 @@ class Transitions:
         # Where the final observation is unknown and the end is terminal, the value behind it is never used.
         reach = np.where(terminated, length, last)
         after = np.minimum(step + self.n_step, reach)
-        ahead = np.arange(self.n_step)
-        inside = step[:, None] + ahead < after[:, None]
-        rewards = columns[REWARD].take(start[:, None] + np.minimum(step[:, None] + ahead, length[:, None] - 1))
-        reward = (rewards * inside * self._powers[:-1]).sum(1).astype(np.float32)
         discount = self._powers[after - step] * ~(terminated & (after == length))
         here, there = start + step, start + np.minimum(after, last)
         keys = list(self.demos.spec.obs)
         return Batch(
             obs={key: columns[key].take(here) for key in keys},
             action=columns[ACTION].take(here),
-            reward=reward,
+            reward=self._reward(start, step, length, after) if self.rewards else None,
             discount=discount.astype(np.float32),
             next_obs={key: columns[key].take(there) for key in keys},
             goal=self._goal(episode, step, rng) if self.goals else None,
             extra={key: columns[key].take(here) for key in self.extra},
         )
+
+    def _reward(self, start: Array, step: Array, length: Array, after: Array) -> Array:
+        """(B,) discounted sums of the rewards from `step` to before `after`, steps within the episode."""
+        ahead = step[:, None] + np.arange(self.n_step)
+        rewards = self.demos.columns[REWARD].take(start[:, None] + np.minimum(ahead, length[:, None] - 1))
+        return (rewards * (ahead < after[:, None]) * self._powers[:-1]).sum(1).astype(np.float32)
 
     def _goal(self, episode: Array, step: Array, rng: np.random.Generator | None) -> dict[str, Array]:
         assert self.goals is not None
@@ -180,38 +190,29 @@ class Transitions:
         return {key: self.demos.columns[key].take(rows) for key in self.demos.spec.obs}
 
 
-class Batches:
-    """Batch number -> batch, a pure function of (seed, number): resuming needs no state.
+class Order:
+    """A random order of `count` samples, a fresh one each pass, in groups of `size`: number -> (size,) samples.
 
-    Samples are visited in a fresh random order each pass; the order of a pass is a keyed permutation that is evaluated
-    only where it is asked for (a 4-round Feistel network over the index bits, walking the cycle past the end), so that
-    cost and memory do not grow with the data.
+    The order of a pass is a keyed permutation that is evaluated only where it is asked for (a 4-round Feistel network over
+    the index bits, walking the cycle past the end), so that cost and memory do not grow with the data.
 
     Args:
-        sampler: what to draw from.
-        size: samples a batch.
+        count: samples.
+        size: of a group.
         seed: of the order.
     """
 
-    def __init__(self, sampler: Sampler, size: int, seed: int) -> None:
-        if size < 1:
-            raise UserError(f"batch is {size}: it must be at least 1")
-        self.sampler, self.size, self.seed = sampler, size, seed
-        self._half = max(1, (max(2, len(sampler)) - 1).bit_length() + 1 >> 1)
+    def __init__(self, count: int, size: int, seed: int) -> None:
+        self.count, self.size, self.seed = count, size, seed
+        self._half = max(1, (max(2, count) - 1).bit_length() + 1 >> 1)
         self._block: tuple[int, Array] = (-1, np.zeros((0, 0), np.int64))
 
-    def __call__(self, number: int) -> Batch:
-        index = self.indices(number)
-        return self.sampler.gather(index, np.random.default_rng([self.seed, number]))
-
-    def indices(self, number: int) -> Array:
-        """(size,) the samples of batch `number`. Worked out for some batches at once: numpy's calls cost more than
-        their arithmetic here."""
+    def __call__(self, number: int) -> Array:
+        """Worked out for some groups at once: numpy's calls cost more than their arithmetic here."""
         block, within = divmod(number, BLOCK)
         if self._block[0] != block:
             position = np.arange(BLOCK * self.size, dtype=np.int64) + block * BLOCK * self.size
-            count = len(self.sampler)
-            permuted = self._permuted(position % count, position // count)
+            permuted = self._permuted(position % self.count, position // self.count)
             self._block = (block, permuted.reshape(BLOCK, self.size))
         return self._block[1][within]
 
@@ -220,7 +221,7 @@ class Batches:
         outside = np.ones(len(value), bool)
         while outside.any():
             value[outside] = self._feistel(value[outside], epoch[outside])
-            outside = value >= len(self.sampler)
+            outside = value >= self.count
         return value
 
     def _feistel(self, value: Array, epoch: Array) -> Array:
@@ -232,6 +233,50 @@ class Batches:
             salt = np.uint64(turn * 0xD1B54A32D192ED03 % (1 << 64))
             left, right = right, left ^ (_mix(right + key + salt) & mask)
         return ((left << shift) | right).astype(np.int64)
+
+
+class Batches:
+    """Batch number -> batch, a pure function of (seed, number): resuming needs no state.
+
+    Args:
+        sampler: what to draw from, in an `Order`.
+        size: samples a batch.
+        seed: of the order.
+    """
+
+    def __init__(self, sampler: Sampler, size: int, seed: int) -> None:
+        if size < 1:
+            raise UserError(f"batch is {size}: it must be at least 1")
+        self.sampler, self.size, self.seed = sampler, size, seed
+        self.order = Order(len(sampler), size, seed)
+
+    def __call__(self, number: int) -> Batch:
+        return self.sampler.gather(self.indices(number), np.random.default_rng([self.seed, number]))
+
+    def indices(self, number: int) -> Array:
+        """(size,) the samples of batch `number`."""
+        return self.order(number)
+
+
+class MixedBatches(Batches):
+    """Batches of two groups of samples, half and half whatever the sizes of the groups; the first group comes first.
+
+    Args:
+        sampler: what to draw from.
+        first, second: (N,) the samples of either group, each visited in an `Order` of its own.
+        size: samples a batch.
+        seed: of the orders.
+    """
+
+    def __init__(self, sampler: Sampler, first: Array, second: Array, size: int, seed: int) -> None:
+        if size < 2:
+            raise UserError(f"batch is {size}: half of it comes from either of two sources, so it must be at least 2")
+        super().__init__(sampler, size, seed)
+        halves = ((first, size // 2, 2 * seed), (second, size - size // 2, 2 * seed + 1))
+        self.groups = [(group, Order(len(group), count, part)) for group, count, part in halves]
+
+    def indices(self, number: int) -> Array:
+        return np.concatenate([group[order(number)] for group, order in self.groups])
 
 
 def _mix(value: Array) -> Array:

@@ -28,19 +28,25 @@ RewardScaling = Literal["none", "returns"]
 
 
 @dataclass(frozen=True)
-class Offline(Trained):
-    """Settings that methods on transitions share."""
+class OnTransitions(Trained):
+    """Settings that methods on transitions share, with rewards or without."""
 
     lr: float = 3e-4  # peak learning rate
     actor_schedule: Schedule = "constant"  # of the actor's rate alone: constant or cosine
     gamma: float = 0.99  # discount a step
-    n_step: int = 1  # rewards summed before bootstrapping
-    reward_shift: float = 0.0  # added to every reward
-    reward_scaling: RewardScaling = "none"  # "returns": best and worst episode differ by 1000
 
     def optim(self) -> Optim:
         decayed = ("actor.",) if self.actor_schedule == "cosine" else ()
         return PartlyDecayed(**dataclasses.asdict(super().optim()), decayed=decayed)
+
+
+@dataclass(frozen=True)
+class Offline(OnTransitions):
+    """Settings that methods on transitions with rewards share."""
+
+    n_step: int = 1  # rewards summed before bootstrapping
+    reward_shift: float = 0.0  # added to every reward
+    reward_scaling: RewardScaling = "none"  # "returns": best and worst episode differ by 1000
 
 
 @dataclass(frozen=True)
