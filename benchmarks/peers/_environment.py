@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,6 +51,12 @@ class Environment:
         Raises:
             NotInstalled: with the reason.
         """
+        self.python.parent.parent.parent.mkdir(exist_ok=True)
+        with open(self.python.parent.parent.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two runs that begin together build it once
+            return self._ensure()
+
+    def _ensure(self) -> Path:
         if self.python.exists() and self._works() is None:
             return self.python
         print(f"building .venvs/{self.name} (some minutes, once)", file=sys.stderr, flush=True)
