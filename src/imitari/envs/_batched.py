@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -57,6 +58,15 @@ class BatchedWorld(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         self._terminated, self._truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         self._success = np.zeros(self.num_envs, bool)
         return self.observe(self.state), {"success": self._success.copy()}
+
+    def restart(self, which: Array, seeds: Sequence[int]) -> Obs:
+        starts = [self.start(np.random.default_rng(int(one))) for one in seeds]
+        for key, value in self.state.items():
+            self.state[key] = value.copy()
+            self.state[key][which] = np.stack([start[key] for start in starts])
+        self._clock[which] = 0
+        self._terminated[which] = self._truncated[which] = self._success[which] = False
+        return self.observe({key: value[which] for key, value in self.state.items()})
 
     def step(self, actions: Any) -> tuple[Obs, Array, Array, Array, dict[str, Any]]:
         running = ~(self._terminated | self._truncated)

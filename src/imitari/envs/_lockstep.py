@@ -69,6 +69,16 @@ class Lockstep(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         self._success = np.zeros(self.num_envs, bool)
         return self._copy(), {"success": self._success.copy()}
 
+    def restart(self, which: Array, seeds: Sequence[int]) -> Obs:
+        begun = np.flatnonzero(which)
+        for number, seed in zip(begun.tolist(), seeds, strict=True):
+            self.raw[number] = self._seed_env(self.envs[number], int(seed))
+            for key, value in self.adapter.observe(self.envs[number], self.raw[number]).items():
+                self._obs[key][number] = value
+        self._clock[begun] = 0
+        self._terminated[begun] = self._truncated[begun] = self._success[begun] = False
+        return {key: value[begun] for key, value in self._obs.items()}
+
     def step(self, actions: Any) -> tuple[Obs, Array, Array, Array, dict[str, Any]]:
         reward = np.zeros(self.num_envs, np.float32)
         for number in np.flatnonzero(~(self._terminated | self._truncated)):

@@ -7,9 +7,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-Activation = Literal["relu", "gelu", "silu", "mish", "elu"]
+Activation = Literal["relu", "gelu", "silu", "mish", "elu", "tanh"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish, "elu": nn.ELU,
+    "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish, "elu": nn.ELU, "tanh": nn.Tanh,
 }  # fmt: skip
 
 
