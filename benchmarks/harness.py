@@ -104,7 +104,7 @@ def compared(
 
 
 class WorkerFailed(Exception):
-    """A worker ended; the message is the end of what it printed."""
+    """A worker ended; the message is the last line that it printed."""
 
 
 class Worker:
@@ -144,7 +144,9 @@ class Worker:
                 return json.loads(line)
         self._process.wait()
         self._errors.seek(0)
-        raise WorkerFailed(self._errors.read()[-2000:].strip() or "it ended without a word")
+        said = self._errors.read()[-4000:].strip()
+        print(said, file=sys.stderr, flush=True)
+        raise WorkerFailed((said.splitlines() or ["it ended without a word"])[-1])
 
     def close(self) -> None:
         self._process.communicate()
