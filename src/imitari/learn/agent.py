@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Agent:
     def __init__(self, method: Method, learner: Learner, scaler: Scaler, spec: Spec, facts: dict[str, Any]) -> None:
         self.method, self.learner, self.scaler, self.spec, self.facts = method, learner.eval(), scaler, spec, facts
         self.framing: Framing = method.framing()
-        self.device = next(iter(learner.parameters())).device
+        self.device = next(chain(learner.parameters(), learner.buffers())).device
         self.precision = str(facts.get("precision", "fp32"))
         # On a processor the casts of bfloat16 cost more than its products save at the batch sizes of acting.
         self._acting = self.precision if self.device.type == "cuda" else "fp32"

@@ -14,7 +14,7 @@ from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler, ScalingKind
 from imitari.learn.agent import Agent
 from imitari.learn.learner import Learner
-from imitari.learn.method import Trained
+from imitari.learn.method import Method, Trained
 from imitari.learn.precision import autocast, choose
 from imitari.learn.run import Check, Run
 from imitari.learn.scaled import DeviceScaler
@@ -64,7 +64,7 @@ def described(demos: Demos, task: Task | None) -> Demos:
     return demos.with_spec(demos.spec.annotated(task.spec)) if task else demos
 
 
-def fit_facts(method: Trained, demos: Demos, run: Run) -> dict[str, Any]:
+def fit_facts(method: Method, demos: Demos, run: Run) -> dict[str, Any]:
     """What identifies a training: two with equal facts give equal weights."""
     return {
         "method": method.name(),
@@ -75,7 +75,7 @@ def fit_facts(method: Trained, demos: Demos, run: Run) -> dict[str, Any]:
     }
 
 
-def finished(method: Trained, learner: Learner, scaler: Scaler, demos: Demos, run: Run) -> Agent:
+def finished(method: Method, learner: Learner, scaler: Scaler, demos: Demos, run: Run) -> Agent:
     """The agent of a trained learner, remembering where it came from."""
     precision = choose(run.precision, learner, run.place)
     facts = {**fit_facts(method, demos, run), "starts": training_starts(demos), "precision": precision}

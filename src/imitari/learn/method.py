@@ -31,11 +31,13 @@ class Method:
         presets: name -> settings that differ from the defaults ("small", "paper").
         needs: what `fit` cannot do without, beyond demonstrations.
         smoke: settings that make a fit take a second, for tests.
+        exact: whether it solves for its weights in one pass: no gradient steps, nothing to resume.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     needs: ClassVar[frozenset[Need]] = frozenset()
     smoke: ClassVar[dict[str, Any]] = {}
+    exact: ClassVar[bool] = False
 
     @classmethod
     def name(cls) -> str:
