@@ -1,6 +1,6 @@
 """Data sets between imitari and LeRobot 0.4.4, in both directions: numbers must be equal, frames as decoded.
 
-    python benchmarks/lerobot_interop.py [--json FILE]
+    python -m benchmarks.lerobot_interop [--json FILE]
 
 Builds LeRobot's environment on first use. Ends with 1 when something differs.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,17 +18,13 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-import _lerobot
-
+from benchmarks.demonstrations import CAMERA, pusht, synthetic
+from benchmarks.harness import quiet
+from benchmarks.peers.lerobot import LEROBOT
 from imitari.core.demos import Demos
-from imitari.core.episode import Episode
-from imitari.core.spec import Feature, Spec
 from imitari.data.formats import lerobot
 from imitari.data.opening import open_demos
 
-CAMERA, PICTURE = "observation.images.top", "observation.images.mask"
-DATA = Path(os.environ.get("IMITARI_DATA") or Path(__file__).parents[2] / "shared" / "data")
 FRAME_TOLERANCE = 2.0
 """Mean difference of 256 levels: two decoders round the way from YUV to RGB differently."""
 
@@ -68,42 +65,13 @@ print(json.dumps({"frames": number}))
 """
 
 
-def synthetic(seed: int = 0, final: bool = True) -> Demos:
-    """Episodes with every kind of column: vectors, a matrix, a scalar, flags, video and a one-channel picture."""
-    rng = np.random.default_rng(seed)
-    obs = {
-        "observation.state": Feature((5,), names=("a", "b", "c", "d", "e")),
-        "observation.grid": Feature((3, 4), "int64", "symbol"),
-        "observation.height": Feature((), "float64"),
-        CAMERA: Feature((96, 96, 3), "uint8", "image"),
-        PICTURE: Feature((32, 32, 1), "uint8", "image"),
-    }
-    episodes = []
-    for number, length in enumerate((25, 3, 40)):
-        rows = length + final
-        at = np.arange(rows)[:, None, None]
-        ramp = (np.arange(96)[None, :, None] + 2 * at + np.zeros((1, 1, 96))) % 200
-        values = {
-            "observation.state": rng.normal(size=(rows, 5)).astype(np.float32),
-            "observation.grid": rng.integers(-5, 5, (rows, 3, 4)),
-            "observation.height": rng.normal(size=rows),
-            CAMERA: np.stack([ramp, 200 - ramp, np.full_like(ramp, 60 * number)], -1).astype(np.uint8),
-            PICTURE: rng.integers(0, 255, (rows, 32, 32, 1)).astype(np.uint8),
-        }
-        action, reward = rng.normal(size=(length, 2)).astype(np.float32), rng.random(length).astype(np.float32)
-        source = {"task": f"push {number}", "fps": 25}
-        episodes.append(Episode(values, action, reward, "terminated", bool(number % 2), source=source))
-    return Demos.from_episodes(episodes, Spec(obs, Feature((2,))))
-
-
-def pusht(episodes: int) -> Demos | None:
-    """Human demonstrations, where they are present."""
-    if not (DATA / "pusht_human").exists():
-        return None
-    demos = open_demos(DATA / "pusht_human")
-    for entry in demos.table.source:
-        entry["fps"] = 10
-    return demos.keep(list(range(episodes)))
+def call(code: str, *arguments: str) -> dict[str, Any]:
+    """Runs code in LeRobot's environment; its last line of output is JSON."""
+    words = [str(LEROBOT.python), "-c", code, *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, env=quiet())
+    if done.returncode:
+        raise SystemExit(f"LeRobot failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def compare(demos: Demos, cells: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -131,7 +99,7 @@ def ours_to_theirs(demos: Demos, name: str, folder: Path) -> dict[str, Any]:
     """Written by imitari, opened by LeRobot, compared with what imitari reads from the same folder."""
     place = folder / name
     lerobot.write(demos, place)
-    told = _lerobot.call(READ, str(place), str(folder / f"{name}.npz"))
+    told = call(READ, str(place), str(folder / f"{name}.npz"))
     cells = dict(np.load(folder / f"{name}.npz"))
     again = open_demos(place)
     columns = compare(again, cells)
@@ -160,8 +128,8 @@ def theirs_to_ours(folder: Path) -> dict[str, Any]:
         for key, values in cells.items()
     }
     place = folder / "theirs"
-    _lerobot.call(WRITE, str(place), str(folder / "given.npz"), json.dumps(features))
-    told = _lerobot.call(READ, str(place), str(folder / "theirs.npz"))
+    call(WRITE, str(place), str(folder / "given.npz"), json.dumps(features))
+    told = call(READ, str(place), str(folder / "theirs.npz"))
     demos = open_demos(place)
     columns = compare(demos, dict(np.load(folder / "theirs.npz")))
     rows = demos.rows()
@@ -178,7 +146,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write the findings")
     parser.add_argument("--episodes", type=int, default=4, help="of the human demonstrations")
     settings = parser.parse_args()
-    _lerobot.ensure()
+    LEROBOT.ensure()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["IMITARI_CACHE"] = str(folder / "cache")
