@@ -6,7 +6,7 @@ import pytest
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.evaluate.intervals import crossed_interval, crossed_mean_interval
-from imitari.jobs.claim import Difference, Level, NotWorse
+from imitari.jobs.claim import Derived, Difference, Level, NotWorse
 from imitari.jobs.verdict import arm_facts, judge
 
 
@@ -92,3 +92,34 @@ def test_counts_are_kept_by_training_seed() -> None:
     assert [entry["successes"] for entry in facts["seeds"].values()] == good.sum(1).astype(int).tolist()
     assert all(entry["episodes"] == 60 for entry in facts["seeds"].values())
     assert facts["mean"] == pytest.approx(good.mean())
+
+
+def test_a_linear_number_has_the_interval_of_the_combined_outcomes() -> None:
+    good, poor = tables()
+    whole = crossed_mean_interval(2 * good - 3 * poor + 0.5, limits=None)
+    number = Derived("2 good - 3 poor + 0.5", ("good", "poor"), lambda m: 2 * m[0] - 3 * m[1] + 0.5, at_least=0.0)
+    found = judge([number], both())[0]
+    assert (found.kind, found.words) == ("derived", number.words)
+    assert (found.estimate, found.low, found.high) == pytest.approx((whole.estimate, whole.low, whole.high), abs=1e-6)
+    assert found.holds == (whole.low >= 0)
+
+
+def test_the_interval_of_a_ratio_covers_it() -> None:
+    """Ratio of means 3 and 2 with seeds and starts that vary: the true ratio lies inside in 95 of 100 experiments."""
+    rng = np.random.default_rng(0)
+    ratio = Derived("a / b", ("a", "b"), lambda m: m[0] / m[1], at_most=2.0)
+    inside = 0
+    for _ in range(200):
+        rows = {
+            name: outcomes(name, mean + 0.1 * rng.normal(size=(4, 1)) + 0.3 * rng.normal(size=(4, 12)), "total")
+            for name, mean in (("a", 3.0), ("b", 2.0))
+        }
+        found = judge([ratio], rows, "total")[0]
+        inside += found.low <= 1.5 <= found.high
+    assert inside >= 182
+
+
+def test_a_number_that_is_not_finite_is_no_verdict() -> None:
+    slope = Derived("log of nothing", ("zero",), lambda m: float(np.log(m[0])), at_most=0.0)
+    with pytest.raises(UserError, match="log of nothing"), np.errstate(all="ignore"):
+        judge([slope], {"zero": outcomes("zero", np.zeros((2, 3)), "total")}, "total")

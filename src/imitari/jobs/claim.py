@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imitari.core import registry
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError, nearest
@@ -17,6 +20,7 @@ FOLDER = "claims"
 FIRST_TEST_START = 100_000
 FIRST_TRAINING_START = 1_000_000  # the starts of training seed s begin at (s + 1) times this
 Metric = Literal["success", "total", "best"]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,27 @@ class Level:
         return (self.arm,)
 
 
-Criterion = Difference | NotWorse | Level
+@dataclass(frozen=True)
+class Derived:
+    """The 95 % interval of a number made from the means of several arms must lie within its bounds.
+
+    The interval is that of the number's linear part at the means (delta method): a slope, a ratio, a distance from the
+    best of several arms.
+
+    Attributes:
+        words: what the number is.
+        arms: whose means it is made from.
+        of: (means (len(arms),)) -> the number.
+    """
+
+    words: str
+    arms: tuple[str, ...]
+    of: Callable[[Floats], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+Criterion = Difference | NotWorse | Level | Derived
 
 
 @dataclass(frozen=True)

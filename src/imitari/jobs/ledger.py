@@ -11,12 +11,13 @@ from imitari.core import registry
 from imitari.core.errors import UserError
 from imitari.jobs.claim import FOLDER
 
+MOST_EFFECTS = 3
 HEADS = ("claim", "verdict", "effect", "budget", "minutes", "commit")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One claim. `effect` is the first criterion's estimate with its interval."""
+    """One claim. `effect` holds the first criteria's estimates with their intervals."""
 
     claim: str
     description: str
@@ -51,7 +52,7 @@ def _row(entry: registry.Entry, path: Path) -> Row:
             entry.name,
             entry.description,
             "holds" if data["holds"] else "does not hold",
-            "; ".join(effect(found, data["metric"]) for found in data["criteria"]),
+            effects(data["criteria"], data["metric"]),
             f"{data['budget']}, {len(data['seeds'])} x {data['starts']['count']}",
             f"{data['minutes']:.1f}",
             ", ".join(data["commits"]),
@@ -60,11 +61,18 @@ def _row(entry: registry.Entry, path: Path) -> Row:
         raise UserError(f"{path}: is damaged ({error!r}): run `imitari claim {entry.name} --record` again") from error
 
 
+def effects(criteria: list[dict[str, Any]], metric: str) -> str:
+    """Of the first criteria; how many more there are."""
+    shown = [effect(found, metric) for found in criteria[:MOST_EFFECTS]]
+    more = len(criteria) - len(shown)
+    return "; ".join([*shown, f"and {more} more"] if more else shown)
+
+
 def effect(found: dict[str, Any], metric: str) -> str:
     """ "+85 [+60, +95] pt" for rates, plain numbers for returns."""
     rate = metric == "success"
     numbers = [100 * found[key] if rate else found[key] for key in ("estimate", "low", "high")]
-    sign = "" if found["kind"] == "level" else "+"
+    sign = "" if found["kind"] in ("level", "derived") else "+"
     shown = [f"{number:{sign}.3g}" for number in numbers]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]" + (" pt" if rate else "")
 

@@ -19,6 +19,7 @@ from imitari.evaluate.report import Contrast, Page, Side, Training, write_report
 from imitari.jobs import circumstances
 from imitari.jobs.evaluation import OUTCOMES
 from imitari.jobs.folder import DONE, read_json
+from imitari.jobs.verdict import Finding
 
 REPORT = "report.html"
 FILMS = 5  # starts shown for each arm
@@ -32,6 +33,7 @@ def claim_report(out: Path, films: bool = True) -> Path:
     verdict = read_json(out / "verdict.json")
     rows = read_outcomes(out / OUTCOMES)
     sides: list[Side] = []
+    pairs = [found for found in verdict["criteria"] if found["kind"] in ("difference", "not worse")]
     note = ""
     for name, arm in verdict["arms"].items():
         folders = [out / name / f"seed-{seed}" for seed in verdict["seeds"]]
@@ -52,8 +54,8 @@ def claim_report(out: Path, films: bool = True) -> Path:
         explanation=" ".join(part for part in (verdict["sentence"], verdict["notes"]) if part),
         sides=sides,
         tone="good" if verdict["holds"] else "bad",
-        contrasts=[_contrast(found, verdict["metric"]) for found in verdict["criteria"] if len(found["arms"]) == 2],
-        pairs=[tuple(found["arms"]) for found in verdict["criteria"] if len(found["arms"]) == 2],
+        contrasts=[_contrast(found, verdict["metric"]) for found in pairs],
+        pairs=[tuple(found["arms"]) for found in pairs],
         metric=verdict["metric"],
         films_note=note,
         circumstances=_claim_circumstances(verdict),
@@ -88,8 +90,13 @@ def _claim_circumstances(verdict: dict[str, Any]) -> list[tuple[str, str]]:
         ("training seeds", ", ".join(map(str, verdict["seeds"]))),
         ("evaluation starts", f"{starts['first']} to {starts['first'] + starts['count'] - 1}, none seen in training"),
         ("core minutes", str(verdict["minutes"])),
+        *(("criterion", _sentence(found, verdict["metric"])) for found in verdict["criteria"]),
         *_surroundings(verdict["machine"], verdict["versions"], verdict["commits"], verdict["date"]),
     ]
+
+
+def _sentence(found: dict[str, Any], metric: str) -> str:
+    return Finding(**{**found, "arms": tuple(found["arms"])}).sentence(100 if metric == "success" else 1)
 
 
 def _surroundings(

@@ -12,7 +12,7 @@ from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval
 from imitari.evaluate.outcomes import by_seed
-from imitari.jobs.claim import Criterion, Difference, Level, Metric, NotWorse
+from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,13 @@ class Finding:
     """How one criterion came out.
 
     Attributes:
-        kind: "difference", "not worse" or "level".
+        kind: "difference", "not worse", "level" or "derived".
         arms: that it is about, the favoured one first.
-        estimate, low, high: of the difference (of the mean, for a level), at `level`.
+        estimate, low, high: of the difference (of the mean, for a level; of the number that was made), at `level`.
         needs: what must hold, in words.
         holds: whether it does.
         margin: the number that the criterion was written with.
+        words: what the number is, where the arms alone do not say it.
     """
 
     kind: str
@@ -37,11 +38,12 @@ class Finding:
     needs: str
     holds: bool
     margin: float | None
+    words: str = ""
 
     def sentence(self, unit: float = 1.0) -> str:
         """For people; `unit` 100 writes rates as points."""
         numbers = f"{self.estimate * unit:+.3g} [{self.low * unit:+.3g}, {self.high * unit:+.3g}]"
-        what = " - ".join(self.arms)
+        what = self.words or " - ".join(self.arms)
         return f"{what}: {numbers}, needs {self.needs}: {'met' if self.holds else 'NOT met'}"
 
 
@@ -77,6 +79,8 @@ def _finding(criterion: Criterion, tables: Mapping[str, Any], limits: tuple[floa
     if isinstance(criterion, Level):
         found = crossed_mean_interval(tables[criterion.arm], limits=limits)
         return _level(criterion, found)
+    if isinstance(criterion, Derived):
+        return _level(criterion, _derived(criterion, tables))
     first, second = criterion.arms
     found = crossed_interval(tables[second], tables[first], limits=limits)
     if isinstance(criterion, Difference):
@@ -85,7 +89,21 @@ def _finding(criterion: Criterion, tables: Mapping[str, Any], limits: tuple[floa
     return _pack("not worse", criterion, found, f"> {-criterion.margin:g}", found.low > -criterion.margin)
 
 
-def _level(criterion: Level, found: Interval) -> Finding:
+def _derived(criterion: Derived, tables: Mapping[str, Any]) -> Interval:
+    """The number at the means, with the interval of its linear part over seeds and starts."""
+    means = np.array([tables[arm].mean() for arm in criterion.arms])
+    estimate = float(criterion.of(means))
+    reach = np.diag(1e-5 * np.maximum(np.abs(means), 1e-6))
+    rises = np.array([criterion.of(means + step) - criterion.of(means - step) for step in reach])
+    slopes = rises / (2 * reach.diagonal())
+    if not np.isfinite([estimate, *slopes]).all():
+        raise UserError(f"criterion '{criterion.words}' is no finite number at the means {means.tolist()}: more starts")
+    linear = sum(slope * (tables[arm] - mean) for slope, arm, mean in zip(slopes, criterion.arms, means, strict=True))
+    found = crossed_mean_interval(linear, limits=None)
+    return Interval(estimate, estimate + found.low, estimate + found.high, found.level)
+
+
+def _level(criterion: Level | Derived, found: Interval) -> Finding:
     parts, holds = [], True
     if criterion.at_least is not None:
         parts.append(f"at least {criterion.at_least:g}")
@@ -93,15 +111,18 @@ def _level(criterion: Level, found: Interval) -> Finding:
     if criterion.at_most is not None:
         parts.append(f"at most {criterion.at_most:g}")
         holds = holds and found.high <= criterion.at_most
-    return _pack("level", criterion, found, " and ".join(parts), holds)
+    kind = "level" if isinstance(criterion, Level) else "derived"
+    return _pack(kind, criterion, found, " and ".join(parts), holds)
 
 
 def _pack(kind: str, criterion: Criterion, found: Interval, needs: str, holds: bool) -> Finding:
-    if isinstance(criterion, Level):
+    words = criterion.words if isinstance(criterion, Derived) else ""
+    if isinstance(criterion, Level | Derived):
         margin = criterion.at_least if criterion.at_least is not None else criterion.at_most
     else:
         margin = criterion.margin
-    return Finding(kind, criterion.arms, found.estimate, found.low, found.high, found.level, needs, bool(holds), margin)
+    ends = found.estimate, found.low, found.high, found.level
+    return Finding(kind, criterion.arms, *ends, needs, bool(holds), margin, words)
 
 
 def arm_facts(rows: Sequence[Outcome], metric: Metric) -> dict[str, Any]:
