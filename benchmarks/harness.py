@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).parent.parent
 WORKERS = Path(__file__).parent / "workers"
@@ -85,11 +85,22 @@ def compared(
         repeats: turns.
         larger: whether larger values are better (rates), or smaller ones (times).
     """
-    mine: list[float] = []
-    other: list[float] = []
+    mine, other = in_turns([ours, theirs], repeats)
+    return with_numbers(line, mine, other, larger=larger)
+
+
+def in_turns(sides: Sequence[Callable[[], float]], repeats: int) -> list[list[float]]:
+    """Measurements of each side, forwards and backwards by turns: a, b, c, c, b, a, a, ..."""
+    found: list[list[float]] = [[] for _ in sides]
     for turn in range(repeats):
-        for side in ((mine, ours), (other, theirs)) if turn % 2 == 0 else ((other, theirs), (mine, ours)):
-            side[0].append(side[1]())
+        order = list(zip(found, sides, strict=True))
+        for values, side in order if turn % 2 == 0 else reversed(order):
+            values.append(side())
+    return found
+
+
+def with_numbers(line: Line, mine: Sequence[float], other: Sequence[float], *, larger: bool = True) -> Line:
+    """`line` with medians and ratios of measurements that were made in the same turns."""
     ratios = [(one / two if larger else two / one) for one, two in zip(mine, other, strict=True)]
     return Line(
         **{
@@ -133,9 +144,9 @@ class Worker:
         self._process.stdin.flush()
         return self._answer()
 
-    def rate(self, count: int) -> float:
-        """Units a second over `count` of them, by the clock."""
-        return count / float(self.ask(count=count)["seconds"])
+    def rate(self, count: int, by: Literal["seconds", "processor"] = "seconds") -> float:
+        """Units a second over `count` of them, by the clock or of processor time."""
+        return count / float(self.ask(count=count)[by])
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout
