@@ -3,6 +3,9 @@
   imitari train METHOD --data PATH --task TASK --seed N --out DIR [--preset small] [settings of the method]
 
 The same command again resumes a training that was cut off, bit for bit.
+
+Several processes train one policy, each with its own batch (so that batches grow with their number):
+  torchrun --nproc-per-node 2 -m imitari train METHOD --data PATH ...
 """
 
 from __future__ import annotations
@@ -72,6 +75,7 @@ def _method_in(words: Sequence[str]) -> str | None:
 
 def run(args: argparse.Namespace) -> int:
     from imitari.jobs.training import TrainRequest, train
+    from imitari.learn.processes import Processes
 
     if args.out.is_file():
         raise UserError(f"{args.out}: is a file: give a folder as --out")
@@ -95,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         show=not args.quiet,
     )
     agent = train(request, args.out)
+    if not Processes.here().first:
+        return 0
     print(f"trained {args.method}: {args.out} (agent {agent.identity()})")
     if args.task:
         print(f"next: imitari evaluate {args.out} --task {args.task} --episodes 100")

@@ -143,6 +143,11 @@ class Transitions:
     def __len__(self) -> int:
         return len(self._steps)
 
+    def values(self, key: str) -> Array:
+        """(len(self), ...) a step column of all samples, in their order."""
+        episode, step = self._steps.locate(np.arange(len(self)))
+        return self.demos.columns[key].take(self.demos.table.start[episode] + step)
+
     def gather(self, index: Array, rng: np.random.Generator | None = None) -> Batch:
         columns, table = self.demos.columns, self.demos.table
         episode, step = self._steps.locate(np.asarray(index, np.int64))
@@ -193,8 +198,8 @@ class Transitions:
 class Order:
     """A random order of `count` samples, a fresh one each pass, in groups of `size`: number -> (size,) samples.
 
-    The order of a pass is a keyed permutation that is evaluated only where it is asked for (a 4-round Feistel network over
-    the index bits, walking the cycle past the end), so that cost and memory do not grow with the data.
+    The order of a pass is a keyed permutation that is evaluated only where it is asked for (a 4-round Feistel network
+    over the index bits, walking the cycle past the end), so that cost and memory do not grow with the data.
 
     Args:
         count: samples.
@@ -205,16 +210,20 @@ class Order:
     def __init__(self, count: int, size: int, seed: int) -> None:
         self.count, self.size, self.seed = count, size, seed
         self._half = max(1, (max(2, count) - 1).bit_length() + 1 >> 1)
-        self._block: tuple[int, Array] = (-1, np.zeros((0, 0), np.int64))
+        self._last, self._ahead = -1, np.zeros(0, np.int64)
+        self._groups = np.zeros((0, size), np.int64)
 
     def __call__(self, number: int) -> Array:
-        """Worked out for some groups at once: numpy's calls cost more than their arithmetic here."""
-        block, within = divmod(number, BLOCK)
-        if self._block[0] != block:
-            position = np.arange(BLOCK * self.size, dtype=np.int64) + block * BLOCK * self.size
+        """Worked out for some groups at once, those that follow if the numbers go on as far apart as the last two:
+        numpy's calls cost more than their arithmetic here."""
+        found = np.flatnonzero(self._ahead == number)
+        if not len(found):
+            self._ahead = number + np.arange(BLOCK, dtype=np.int64) * max(1, number - self._last)
+            position = (self._ahead[:, None] * self.size + np.arange(self.size)).reshape(-1)
             permuted = self._permuted(position % self.count, position // self.count)
-            self._block = (block, permuted.reshape(BLOCK, self.size))
-        return self._block[1][within]
+            self._groups = permuted.reshape(BLOCK, self.size)
+        self._last = number
+        return self._groups[int(found[0]) if len(found) else 0]
 
     def _permuted(self, position: Array, epoch: Array) -> Array:
         value = position.copy()

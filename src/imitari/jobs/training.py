@@ -61,7 +61,6 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     task = task or _task(request)
     _check_needs(method, request, demos, task)
     part, held = _parts(request, demos, task)
-    _prepare(folder, request)
     run = Run(
         seed=request.seed,
         device=request.device,
@@ -73,9 +72,12 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
         trackers=request.trackers,
         held=held,
     )
+    if run.processes.first:
+        _prepare(folder, request)
     agent = method.fit(part, run, task)
     agent.facts["task"] = request.task
     agent.save(folder)
+    run.processes.wait()
     run.metrics.close()
     return agent
 

@@ -25,6 +25,7 @@ from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, method_named
 from imitari.learn.precision import autocast
+from imitari.learn.processes import Processes
 from imitari.learn.scaled import DeviceScaler
 
 FORMAT = 1
@@ -180,7 +181,11 @@ class Agent:
         }
 
     def save(self, folder: Path) -> None:
-        """Writes weights.safetensors and agent.json (last, so that a half-written folder is not an agent)."""
+        """Writes weights.safetensors and agent.json (last, so that a half-written folder is not an agent).
+
+        Of processes that train together only the first writes."""
+        if not Processes.here().first:
+            return
         write_tensors(folder / "weights.safetensors", self.learner.state_dict(), {})
         self.facts.setdefault("version", imitari.__version__)
         text = json.dumps({**self._description(), "identity": self.identity(), "facts": self.facts}, indent=1)

@@ -69,8 +69,8 @@ class ResumePoint:
         tensors, facts = read_tensors(self.path)
         if facts.get("key") != self.key:
             raise UserError(
-                f"{self.path.parent.parent}: holds a training with other settings, data or seed: "
-                "choose another --out, or delete that folder"
+                f"{self.path.parent.parent}: holds a training with other settings, data or seed (or number of "
+                "processes): choose another --out, or delete that folder"
             )
         learner.load_state_dict(_under("learner.", tensors))
         layout = optimiser.state_dict()

@@ -79,6 +79,8 @@ def finished(method: Method, learner: Learner, scaler: Scaler, demos: Demos, run
     """The agent of a trained learner, remembering where it came from."""
     precision = choose(run.precision, learner, run.place)
     facts = {**fit_facts(method, demos, run), "starts": training_starts(demos), "precision": precision}
+    if run.processes.count > 1:
+        facts["processes"] = run.processes.count
     return Agent(method, learner, scaler, demos.spec, facts)
 
 

@@ -37,7 +37,8 @@ def kept(run: Run, name: str, facts: dict[str, Any], gather: Callable[[], list[E
             raise UserError(f"{path}: holds episodes of another training: choose another --out, or delete that folder")
         return episodes
     episodes = gather()
-    save_episodes(episodes, path, facts)
+    if run.processes.first:
+        save_episodes(episodes, path, facts)
     return episodes
 
 

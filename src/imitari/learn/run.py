@@ -1,5 +1,5 @@
 """Run: the one training loop. It owns optimiser, schedule, clipping, trailing copies, averages, precision, metrics and
-resume points; learners own none of that."""
+resume points; learners own none of that. Under torchrun its processes train one learner on shares of every batch."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from imitari.learn.learner import Learner, follow_all
 from imitari.learn.metrics import Metrics
 from imitari.learn.optim import Average, Optim
 from imitari.learn.precision import Precision, autocast, choose
+from imitari.learn.processes import Processes
 from imitari.learn.scaled import DeviceScaler
 
 Source = Callable[[int], Batch]
@@ -47,6 +48,7 @@ class Run:
         show: progress on stderr.
         trackers: external trackers by name.
         held: demonstrations that are only looked at, for held-out losses.
+        processes: this process among those that train together; only the first shows and writes anything.
     """
 
     seed: int = 0
@@ -60,10 +62,14 @@ class Run:
     show: bool = True
     trackers: tuple[str, ...] = ()
     held: Demos | None = None
+    processes: Processes = field(default_factory=Processes.here)
 
     def __post_init__(self) -> None:
-        self.place = device_named(self.device)
-        self.metrics = Metrics(self.folder, self.trackers)
+        self.place = self.processes.place(device_named(self.device))
+        self.show = self.show and self.processes.first
+        self.metrics = Metrics(self.folder, self.trackers) if self.processes.first else Metrics(None, ())
+        if self.processes.count > 1:
+            self.identity = {**self.identity, "processes": self.processes.count}
 
     def build(self, make: Callable[[], Learner]) -> Learner:
         """A learner with initial weights that depend on nothing but the seed."""
@@ -86,7 +92,8 @@ class Run:
 
         Args:
             learner: trained in place; afterwards it holds the averaged weights if `optim.ema` is set.
-            batches: batch number -> batch, a pure function.
+            batches: batch number -> batch, a pure function. Of W processes, process r is given r, r + W, r + 2 W, ...:
+                together they train on batches of W times the size.
             optim: settings of the optimiser.
             steps: optimiser steps.
             scaler: applied to every batch; None: batches are tensors in the learner's units already.
@@ -97,9 +104,10 @@ class Run:
             UserError: when a loss is not finite: names step and term.
         """
         updates = self.begin(learner, optim, steps, scaler, stage=stage)
+        check = check if self.processes.first else None
         with Progress(stage, steps, show=self.show) as progress:
             for step in range(updates.first, steps):
-                updates.step(step, batches(step))
+                updates.step(step, batches(step * self.processes.count + self.processes.rank))
                 done = step + 1
                 if done % self.report_every == 0 or done == steps:
                     further = (
@@ -120,7 +128,8 @@ class Run:
         """
         if steps < 1:
             raise UserError(f"steps is {steps}: it must be at least 1")
-        torch.manual_seed(self.seed + 1)
+        self.processes.join(self.place)
+        torch.manual_seed(self.processes.noise(self.seed + 1))
         return Updates(self, learner, optim, steps, scaler, stage)
 
 
@@ -142,12 +151,14 @@ class Updates:
             scaler,
             stage,
         )
+        self.processes = run.processes
+        self.processes.equalise(learner)
         self.optimiser = optim.build(learner)
         self.parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
         self.average = Average(learner, optim.ema) if optim.ema else None
         self.precision = choose(run.precision, learner, run.place)
         self.point = ResumePoint(run.folder / "resume" / f"{stage}.safetensors", self._key()) if run.folder else None
-        self.first = self.point.load(learner, self.optimiser, self.average) if self.point else 0
+        self.first = self._resumed()
         self.rate = optim.lr
         self._sums: dict[str, Tensor] = {}
         self._since = self.first
@@ -156,6 +167,17 @@ class Updates:
         if self.first or run.folder:
             run.metrics.rewind(stage, self.first)
         learner.train()
+
+    def _resumed(self) -> int:
+        """Steps done by an earlier call, in all processes; from here on only the first has a resume point to write."""
+        first = self.point.load(self.learner, self.optimiser, self.average) if self.point else 0
+        if not self.processes.same(first):
+            raise UserError(
+                f"stage '{self.stage}': the processes found different resume points: all need the same folder as --out"
+            )
+        if not self.processes.first:
+            self.point = None
+        return first
 
     def _key(self) -> str:
         facts = [self.run.identity, self.run.seed, self.steps, repr(self.optim), self.precision, self.stage]
@@ -170,15 +192,21 @@ class Updates:
     def step(self, step: int, batch: Batch, losses: Losses | None = None) -> None:
         """One update, numbered from 0; `losses` in the place of the learner's, where a step trains only some parts."""
         self.rate = self.optim.set_rate(self.optimiser, step, self.steps)
+        if self.processes.count > 1:
+            self._own_noise(step)
         if self.scaler:
             batch = self.scaler.batch(batch)
         with autocast(self.precision, self.run.place):
             terms = (losses or self._losses)(batch)
-        loss = torch.stack([value.float() for name, value in terms.items() if not name.startswith("_")]).sum()
-        if self.run.place.type == "cpu" or (step + 1) % self.run.report_every == 0:
-            self._refuse_nonfinite(step, loss, terms)
+        loss = _sum(terms)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.processes.count > 1:
+            # Before the check: what is not finite in one process is then so in all, and all stop.
+            terms = self.processes.averaged(self.parameters, terms)
+            loss = _sum(terms)
+        if self.run.place.type == "cpu" or (step + 1) % self.run.report_every == 0:
+            self._refuse_nonfinite(step, loss, terms)
         if self.optim.clip:
             terms["_gradient"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.optim.clip, foreach=True)
         self.optimiser.step()
@@ -189,6 +217,13 @@ class Updates:
         for name, value in terms.items():
             previous = self._sums.get(name)
             self._sums[name] = value.detach().float() if previous is None else previous + value.detach().float()
+
+    def _own_noise(self, step: int) -> None:
+        """Noise as a function of (seed, process, step), so that one resume point serves all processes."""
+        seed = self.processes.noise(self.run.seed + 1, step + 1)
+        torch.default_generator.manual_seed(seed)
+        if self.run.place.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _refuse_nonfinite(self, step: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
         if bool(torch.isfinite(loss)):
@@ -227,4 +262,9 @@ class Updates:
         """Puts averaged weights in their place and ends training mode."""
         if self.average:
             self.average.install()
+        self.processes.equalise(self.learner)  # statistics that a learner keeps of its own batches differ
         self.learner.eval()
+
+
+def _sum(terms: dict[str, Tensor]) -> Tensor:
+    return torch.stack([value.float() for name, value in terms.items() if not name.startswith("_")]).sum()
