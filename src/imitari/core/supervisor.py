@@ -40,3 +40,15 @@ class Supervisor(Protocol):
     def decide(self, obs: Obs, proposal: Array) -> Ruling:
         """Observations name -> (B, ...) and the policy's actions (B, A) to who acts."""
         ...
+
+
+class Judge(Protocol):
+    """Whose opinion decides whether an action is bad: a reference policy and the value of its return, Q_ref."""
+
+    def reference(self, obs: Obs) -> Array:
+        """The reference policy's actions (B, A)."""
+        ...
+
+    def values(self, obs: Obs, actions: Array) -> Array:
+        """Q_ref of N actions a state, (N, B, A) to (N, B): the higher the better."""
+        ...

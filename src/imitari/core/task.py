@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,13 +13,17 @@ from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.core.symmetry import Symmetry
 
+if TYPE_CHECKING:
+    from imitari.core.supervisor import Judge
+
 
 class World(Protocol):
     """`count` environments stepped together: the part of gymnasium.vector.VectorEnv that is used here.
 
     An environment that has finished is frozen: its observation repeats, its reward is 0, its flags stay as they were.
     `step` returns (obs, reward (B,), terminated (B,), truncated (B,), info); `info["success"]` is (B,) bool: whether
-    the environment counts the episode as solved up to now.
+    the environment counts the episode as solved up to now. `restart` begins new episodes in some environments and
+    leaves the others where they are; it returns the first observations of the begun ones.
     """
 
     num_envs: int
@@ -27,6 +31,10 @@ class World(Protocol):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]: ...
 
     def step(self, actions: Any) -> tuple[Obs, Array, Array, Array, dict[str, Any]]: ...
+
+    def restart(self, which: Array, seeds: Sequence[int]) -> Obs:
+        """New episodes where `which` (B,) is True, one seed each; their observations, name -> (n, ...)."""
+        ...
 
     def close(self) -> None: ...
 
@@ -56,6 +64,7 @@ class Task:
         success_ends: whether the world ends an episode at success.
         description: one line.
         symmetries: changes of observations and actions under which the world behaves the same.
+        judge_for: (world) -> Judge of single actions in that world, or None where there is none.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Task:
     success_ends: bool = True
     description: str = ""
     symmetries: tuple[Symmetry, ...] = ()
+    judge_for: Callable[[World], Judge] | None = None
 
     def make(self, count: int) -> World:
         """`count` environments; `reset(seed=[...])` takes one seed each."""

@@ -24,6 +24,7 @@ from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 
 INTERVENTION = "intervention"  # bool: the supervisor's action was executed
+ONSET = "onset"  # bool: in this step the supervisor took over from the policy
 ACTOR = "actor"  # uint8: 0 the policy acted, 1 the supervisor
 REASON = "reason"  # uint8: index into source["reasons"]
 EXECUTED = "executed"  # the action that the world was given, where it may differ from the recorded one
@@ -43,8 +44,8 @@ def gather(
 ) -> list[Episode]:
     """Lets `actor` act under `supervisor`: one episode a seed, in the order of the seeds.
 
-    Every step also stores the columns `intervention`, `actor`, `reason` and `executed`; `source["reasons"]` says what
-    the reason codes mean. After a take-over the actor drops the rest of a predicted chunk.
+    Every step also stores the columns `intervention`, `onset`, `actor`, `reason` and `executed`; `source["reasons"]`
+    says what the reason codes mean. After a take-over the actor drops the rest of a predicted chunk.
 
     Args:
         actor: the policy (an `Agent`, or anything that acts).
@@ -73,9 +74,10 @@ def _supervised(
 ) -> list[Episode]:
     watched = _Watched(actor)
     begun = False
+    before = np.ones(len(seeds), bool)  # who acts from the first step on took over from nobody
 
     def decide(obs: Obs, proposal: Array) -> Decision:
-        nonlocal begun
+        nonlocal begun, before
         if not begun:  # only now has the world been reset
             supervisor.begin(task, world, seeds)
             begun = True
@@ -83,7 +85,14 @@ def _supervised(
         mask = ruling.take_over
         executed = np.where(mask.reshape(-1, *[1] * (proposal.ndim - 1)), ruling.action, proposal)
         watched.overruled(mask)
-        columns = {INTERVENTION: mask, ACTOR: mask.astype(np.uint8), REASON: ruling.reason, EXECUTED: executed}
+        columns = {
+            INTERVENTION: mask,
+            ONSET: mask & ~before,
+            ACTOR: mask.astype(np.uint8),
+            REASON: ruling.reason,
+            EXECUTED: executed,
+        }
+        before = mask
         return Decision(executed, ruling.action if label else executed, columns)
 
     episodes = interact(watched, world, seeds, decide=decide)
@@ -110,6 +119,20 @@ class _Watched:
         interrupt = getattr(self.actor, "interrupt", None)
         if interrupt is not None and where.any():
             interrupt(where, self._memory)
+
+
+def segments(episode: Episode) -> list[Episode]:
+    """The stretches in which the supervisor acted, each as an episode of its own with the actions it executed."""
+    acted = np.asarray(episode.extra[INTERVENTION], bool)
+    change = np.flatnonzero(np.diff(acted.astype(np.int8), prepend=0, append=0))
+    return [
+        Episode(
+            obs={key: value[first:last] for key, value in episode.obs.items()},
+            action=episode.extra[EXECUTED][first:last],
+            source={**episode.source, "from_step": int(first)},
+        )
+        for first, last in zip(change[::2], change[1::2], strict=True)
+    ]
 
 
 class MixingSupervisor:
