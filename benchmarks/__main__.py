@@ -13,6 +13,7 @@ import importlib
 import pkgutil
 import sys
 import time
+from collections.abc import Iterator
 
 from benchmarks import lines as groups
 from benchmarks.harness import ROOT, Line, Settings, circumstances
@@ -43,24 +44,31 @@ def main() -> int:
         render(read(PLACE), PLACE.with_suffix(".md"))
         return 0
     for name in words.group or names():
-        found = measured(name, settings)
+        found: list[Line] = []
+        for line in measured(name, settings):
+            found.append(line)
+            if not words.quick:
+                kept(name, found, whole=False)  # what a pass that is cut off has measured stays
         if not words.quick:
-            write(replaced(read(PLACE), name, found), PLACE)
-            render(read(PLACE), PLACE.with_suffix(".md"))
+            kept(name, found, whole=True)
     return 0
 
 
-def measured(name: str, settings: Settings) -> list[Line]:
-    """All lines of a group, printed as they come."""
-    began = time.monotonic()
-    found: list[Line] = []
+def kept(name: str, found: list[Line], *, whole: bool) -> None:
+    write(replaced(read(PLACE), name, found, whole=whole), PLACE)
+    render(read(PLACE), PLACE.with_suffix(".md"))
+
+
+def measured(name: str, settings: Settings) -> Iterator[Line]:
+    """The lines of a group, printed as they come."""
+    began, count = time.monotonic(), 0
     for line in importlib.import_module(f"benchmarks.lines.{name}").lines(settings):
-        found.append(Line(**{**line.to_json(), "group": name, "circumstances": circumstances()}))
+        count += 1
         ratio = "-" if line.ratio is None else f"{line.ratio:.3g}x ({line.low:.3g} to {line.high:.3g})"
         ours, theirs = ("-" if value is None else f"{value:.4g}" for value in (line.ours, line.theirs))
         print(f"{line.name} | {line.peer} | {ours} : {theirs} {line.unit} | {ratio} | {line.note}", flush=True)
-    print(f"{name}: {len(found)} lines in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
-    return found
+        yield Line(**{**line.to_json(), "group": name, "circumstances": circumstances()})
+    print(f"{name}: {count} lines in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
 
 
 if __name__ == "__main__":

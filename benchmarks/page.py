@@ -33,11 +33,16 @@ def read(place: Path) -> list[Line]:
     return [Line(**entry) for entry in json.loads(place.read_text(encoding="utf-8"))["lines"]]
 
 
-def replaced(lines: list[Line], group: str, new: list[Line]) -> list[Line]:
-    """`lines` with those of `group` replaced."""
+def replaced(lines: list[Line], group: str, new: list[Line], *, whole: bool = True) -> list[Line]:
+    """`lines` with those of `group` replaced: all of them, or only those that `new` measured again."""
     order = list(SECTIONS)
-    kept = [line for line in lines if line.group != group]
+    again = {_key(line) for line in new}
+    kept = [line for line in lines if line.group != group or not (whole or _key(line) in again)]
     return sorted([*kept, *new], key=lambda line: order.index(line.group) if line.group in order else len(order))
+
+
+def _key(line: Line) -> tuple[str, ...]:
+    return line.group, line.name, line.peer, line.precision
 
 
 def write(lines: list[Line], place: Path) -> None:
