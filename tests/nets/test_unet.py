@@ -50,3 +50,16 @@ def test_samples_do_not_mix_and_every_weight_is_used() -> None:
 def test_a_chunk_that_cannot_be_halved_is_refused() -> None:
     with pytest.raises(UserError, match="multiple of 4"):
         ChunkUNet(3, 1, 10, 1, (8, 16, 32))
+
+
+def test_acting_gives_the_same_as_training() -> None:
+    torch.manual_seed(0)
+    net = ChunkUNet(3, 2, 8, 2, (16, 32, 64))
+    modes = (torch.inference_mode, torch.no_grad, torch.inference_mode)
+    for count, mode in zip((1, 5, 1), modes, strict=True):
+        noisy, level, features = torch.randn(count, 8, 2), torch.rand(count), torch.randn(count, 2, 3)
+        expected = net(noisy, level, net.prepare(features)).detach()
+        with mode():
+            assert torch.allclose(net(noisy, level, net.prepare(features)), expected, atol=1e-5)
+            for weight in net.parameters():  # later calls must see the new weights
+                weight.mul_(1.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class StepConvolution(nn.Module):
         super().__init__()
         self.kernel, self.stride = kernel, stride
         self.product = nn.Linear(kernel * inputs, outputs)
+        self._place: tuple[Any, Tensor, Tensor] = (None, torch.empty(0), torch.empty(0))
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_autocast_enabled(x.device.type):
@@ -36,6 +38,28 @@ class StepConvolution(nn.Module):
         padded = functional.pad(x, (0, 0, side, side))
         shifted = [padded[:, first : first + length : self.stride] for first in range(self.kernel)]
         return self.product(torch.cat(shifted, -1))
+
+    def inlet(self, count: int, length: int) -> Tensor:
+        """Memory (count, length, inputs) between zeros, where the input of `act` is written."""
+        weight, side = self.product.weight, self.kernel // 2
+        kind = (count, length, weight.device, weight.dtype)
+        if self._place[0] != kind:
+            inputs = weight.shape[1] // self.kernel
+            with torch.inference_mode(False):
+                padded = weight.new_zeros(count, length + 2 * side, inputs, requires_grad=False)
+                # Neighbouring steps lie side by side, so that a view holds all shifted copies.
+                shape = (count, length // self.stride, self.kernel * inputs)
+                copies = padded.as_strided(shape, (padded.stride(0), self.stride * inputs, 1))
+                self._place = (kind, padded[:, side : side + length], copies)
+        return self._place[1]
+
+    def act(self, x: Tensor | None) -> Tensor:
+        """`forward` without gradient. None: of what lies in the inlet."""
+        if x is not None:
+            self.inlet(*x.shape[:2]).copy_(x)
+        copies = self._place[2]
+        rows = functional.linear(copies.reshape(-1, copies.shape[-1]), self.product.weight, self.product.bias)
+        return rows.view(copies.shape[0], copies.shape[1], -1)
 
 
 class _Doubling(nn.Module):
@@ -48,6 +72,9 @@ class _Doubling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.spread(x).view(len(x), -1, x.shape[-1])
 
+    def act(self, x: Tensor) -> Tensor:
+        return self.spread.act(x).view(len(x), -1, x.shape[-1])
+
 
 class _Norm(nn.GroupNorm):
     """Group norm of (B, L, channels)."""
@@ -57,19 +84,43 @@ class _Norm(nn.GroupNorm):
         return super().forward(input.transpose(1, 2).contiguous()).transpose(1, 2).contiguous()
 
 
+class _Unit(nn.Sequential):
+    """Convolution, norm, SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int) -> None:
+        super().__init__(StepConvolution(inputs, outputs, kernel), _Norm(groups, outputs), nn.SiLU())
+
+    @property
+    def convolution(self) -> StepConvolution:
+        return cast(StepConvolution, self._modules["0"])
+
+    def act(self, x: Tensor | None) -> Tensor:
+        """`forward` without gradient, with channels before steps: (B, outputs, L). None: of the convolution's inlet."""
+        norm = cast(_Norm, self._modules["1"])
+        turned = self.convolution.act(x).transpose(1, 2)
+        normed = torch.group_norm(turned, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        return functional.silu(normed, inplace=True)
+
+
 class _Block(nn.Module):
     """Two convolutions with norm; the condition scales and shifts what lies between them (FiLM, Perez et al. 2018)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, groups: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(StepConvolution(inputs, outputs, kernel), _Norm(groups, outputs), nn.SiLU())
-        self.second = nn.Sequential(StepConvolution(outputs, outputs, kernel), _Norm(groups, outputs), nn.SiLU())
+        self.first = _Unit(inputs, outputs, kernel, groups)
+        self.second = _Unit(outputs, outputs, kernel, groups)
         self.skip = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
         self.film = 2 * outputs
 
     def forward(self, x: Tensor, film: Tensor) -> Tensor:
         scale, shift = film.unsqueeze(1).chunk(2, -1)
         return self.second(self.first(x) * (1 + scale) + shift) + self.skip(x)
+
+    def act(self, x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+        """`forward` without gradient; factor is 1 + scale, both (B, outputs, 1)."""
+        between = self.second.convolution.inlet(*x.shape[:2]).transpose(1, 2)
+        torch.addcmul(shift, self.first.act(x), factor, out=between)
+        return self.skip(x) + self.second.act(None).transpose(1, 2)
 
 
 class ChunkUNet(nn.Module):
@@ -118,9 +169,7 @@ class ChunkUNet(nn.Module):
         self.middle = nn.ModuleList([block(last, last), block(last, last)])
         self.up = nn.ModuleList(nn.ModuleList([block(2 * wide, thin), block(thin, thin)]) for wide, thin in steps)
         self.lengthen = nn.ModuleList(_Doubling(thin) for _, thin in steps)
-        self.outlet = nn.Sequential(
-            StepConvolution(first, first, kernel), _Norm(groups, first), nn.SiLU(), nn.Linear(first, action)
-        )
+        self.outlet = _Unit(first, first, kernel, groups).append(nn.Linear(first, action))
         self.widths = [part.film for part in self.modules() if isinstance(part, _Block)]
         self.film_level = nn.Linear(level, sum(self.widths))
         self.film_condition = nn.Linear(condition * history, sum(self.widths), bias=False)
@@ -131,7 +180,10 @@ class ChunkUNet(nn.Module):
 
     def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         """Noisy chunk (B, C, A), noise level (B,) and a prepared condition to (B, C, A)."""
-        films = iter((self.film_level(self.level(level)) + condition).split(self.widths, -1))
+        film = self.film_level(self.level(level)) + condition
+        if not torch.is_grad_enabled() and film.dtype == noisy.dtype == self.film_level.weight.dtype:
+            return self._act(noisy, film)
+        films = iter(film.split(self.widths, -1))
         x, kept = noisy, list[Tensor]()
         for number, blocks in enumerate(self.down):
             x = _through(blocks, x, films)
@@ -142,6 +194,28 @@ class ChunkUNet(nn.Module):
         for blocks, lengthen in zip(self.up, self.lengthen, strict=True):
             x = lengthen(_through(blocks, torch.cat([x, kept.pop()], -1), films))
         return self.outlet(x)
+
+    def _act(self, noisy: Tensor, film: Tensor) -> Tensor:
+        """`forward` without gradient, in half the calls: at the batch sizes of acting the time goes into calls and into
+        reading the weights, not into arithmetic."""
+        film, sizes = film.unsqueeze(-1), [width // 2 for width in self.widths for _ in range(2)]
+        films = iter(zip((1 + film).split(sizes, 1)[::2], film.split(sizes, 1)[1::2], strict=True))
+
+        def through(blocks: nn.Module, x: Tensor) -> Tensor:
+            for block in blocks.children():
+                x = cast(_Block, block).act(x, *next(films))
+            return x
+
+        x, kept = noisy, list[Tensor]()
+        for number, blocks in enumerate(self.down):
+            x = through(blocks, x)
+            kept.append(x)
+            if number < len(self.shorten):
+                x = cast(StepConvolution, self.shorten[number]).act(x)
+        x = through(self.middle, x)
+        for blocks, lengthen in zip(self.up, self.lengthen, strict=True):
+            x = cast(_Doubling, lengthen).act(through(blocks, torch.cat([x, kept.pop()], -1)))
+        return self.outlet[-1](self.outlet.act(x).transpose(1, 2))
 
 
 def _through(blocks: nn.Module, x: Tensor, films: Iterator[Tensor]) -> Tensor:
