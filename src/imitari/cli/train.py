@@ -23,6 +23,12 @@ from imitari.core.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="see `imitari methods`; its settings become flags")
     parser.add_argument("--data", action="append", help="path or Hub id of demonstrations; repeat to join several")
+    parser.add_argument(
+        "--play",
+        action="append",
+        help="path or Hub id of episodes of unknown quality, for methods that learn from both: those of --data are "
+        "marked as an expert's (column 'expert'); repeat to join several",
+    )
     parser.add_argument("--format", help="format of the data (recognised when not given)")
     parser.add_argument(
         "--task", help="see `imitari tasks`: tells names, bounds and angles, and is where some methods act"
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         settings=chosen_settings(args),
         preset=args.preset,
         data=tuple(args.data or ()),
+        play=tuple(args.play or ()),
         format=args.format,
         task=args.task,
         seed=args.seed,

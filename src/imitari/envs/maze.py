@@ -43,7 +43,7 @@ class Maze:
 
 
 MAZES = {
-    "detour": Maze(("#######", "#SSSSS#", "#SSSSS#", "#####.#", "#.....#", "#G....#", "#######"), 70, True),
+    "detour": Maze(("#########", "#.......#", "#S#S#.#S#", "#S#S#.#S#", "#####.###", "#.G.....#", "#########"), 70, True),
     "medium": Maze(
         ("########", "#S.##..#", "#..#...#", "##...###", "#..#...#", "#.#..#.#", "#...#.G#", "########"), 150, False
     ),
@@ -55,7 +55,7 @@ def ids() -> list[str]:
 
 
 def task(name: str, play: bool = False) -> Task:
-    """Observed is the place (x to the right, y downwards, in cells) alone; the goal never moves; the action is a velocity.
+    """Observed is only the place (x to the right, y downwards, in cells); the goal never moves; an action is a velocity.
 
     Args:
         play: start anywhere, as for data of somebody who was not after this goal.

@@ -16,6 +16,7 @@ from imitari.core.files import replace_text
 from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.data.curate.augment import with_symmetries
+from imitari.data.labelled import labelled
 from imitari.learn.agent import Agent
 from imitari.learn.method import Method, method_class
 from imitari.learn.precision import Precision
@@ -32,6 +33,7 @@ class TrainRequest:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     preset: str | None = None
     data: tuple[str, ...] = ()
+    play: tuple[str, ...] = ()
     format: str | None = None
     task: str | None = None
     seed: int = 0
@@ -85,6 +87,8 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
 def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tuple[Demos | None, Demos | None]:
     """Training part and held-out part; neither where a method that acts was given no demonstrations."""
     if demos is None and not request.data:
+        if request.play:
+            raise UserError("--play marks the episodes of --data as an expert's: give --data PATH too")
         return None, None
     demos = fitted_to(demos if demos is not None else _open(request), task, request)
     part, held = chosen(demos, request).split(request.holdout, request.seed)
@@ -189,7 +193,12 @@ def _open(request: TrainRequest) -> Demos:
     from imitari.data.opening import ReadOptions, open_demos
 
     options = ReadOptions(pixels=request.pixels, cameras=None if request.pixels or request.obs else ())
-    return Demos.concat([open_demos(path, request.format, options) for path in request.data])
+
+    def joined(paths: tuple[str, ...]) -> Demos:
+        return Demos.concat([open_demos(path, request.format, options) for path in paths])
+
+    demos = joined(request.data)
+    return labelled(demos, joined(request.play)) if request.play else demos
 
 
 def _prepare(folder: Path, request: TrainRequest) -> None:

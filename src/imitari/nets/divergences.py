@@ -1,7 +1,7 @@
 """f-divergences and the losses made of them, by which a state value is drawn towards the best values in the data.
 
-A divergence D_f(p || q) = E_q[f(p/q)] enters a dual problem through the convex conjugate f*(y) = max_x [x y - f(x)], or,
-where p must not be negative, f*_p(y) = max_{x >= 0} [x y - f(x)] (Sikchi et al. 2023, "Dual RL", section 3). Generators:
+A divergence D_f(p || q) = E_q[f(p/q)] enters a dual problem through the convex conjugate f*(y) = max_x [x y - f(x)],
+or, where p must not be negative, f*_p(y) = max_{x >= 0} [x y - f(x)] (Sikchi et al. 2023, "Dual RL"). Generators:
 chi-square f(x) = (x - 1)^2, total variation f(x) = |x - 1| / 2, reverse KL f(x) = x log x.
 
 Losses take advantages (...,) = Q(s, a) - V(s), whose gradient reaches V, and give a scalar.
@@ -59,7 +59,7 @@ RAMPS = {"chi_square": chi_square_ramp, "total_variation": total_variation_ramp}
 
 
 def ramp_loss(advantage: Tensor, divergence: Divergence, balance: float) -> Tensor:
-    """(1 - balance) E[-d] + balance E[f*_p(d)]: dual-V learning (Sikchi et al. 2023, equation 11), V(s) being in d.
+    """(1 - balance) E[-d] + balance E[f*_p(d)]: dual-V learning (f-DVL, Sikchi et al. 2023), V(s) being in d.
 
     Args:
         balance: lambda of the paper, in (0, 1]: the larger, the nearer V comes to the largest value in the data.
@@ -74,10 +74,10 @@ def expectile_loss(advantage: Tensor, expectile: float) -> Tensor:
 
 
 def gumbel_loss(advantage: Tensor, scale: float, largest: float) -> Tensor:
-    """exp(z) - z - 1 with z = min(d / scale, largest): Gumbel regression (Garg et al. 2023, equation 10).
+    """exp(z) - z - 1 with z = min(d / scale, largest): Gumbel regression (Garg et al. 2023, "Extreme Q-Learning").
 
-    V is drawn towards scale * log E[exp(Q / scale)]. The loss is divided by exp(max z), at least by exp(-1), so that its
-    gradient cannot overflow where z is bounded; above the bound a sample has no gradient.
+    V is drawn towards scale * log E[exp(Q / scale)]. The loss is divided by exp(max z), at least by exp(-1), so that it
+    cannot overflow; above the bound a sample has no gradient.
 
     Args:
         scale: of the Gumbel noise, above 0 (`alpha`): the smaller, the nearer V comes to the maximum.

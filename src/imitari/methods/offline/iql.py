@@ -55,7 +55,7 @@ class ImplicitQLearning(InSample, Offline):
 
 
 class ImplicitQ(InSampleLearner):
-    """State value, twin critics with their targets, and policy; equations 6 and 7 are those of every `InSampleLearner`."""
+    """State value, twin critics with targets, policy. Equations 6 and 7 are those of every `InSampleLearner`."""
 
     def __init__(self, method: ImplicitQLearning, spec: Spec) -> None:
         super().__init__(method, spec)
