@@ -31,7 +31,8 @@ def task(name: str = "") -> Task:
     """The geometry and the forces of gymnasium-robotics' PointMaze_UMaze-v3, as array programs; always the same goal.
 
     The start is anywhere in the U that is farther than 0.6 from the goal. Walls stop the ball (there they are slightly
-    soft). Solved: within 0.45 of the goal, which ends the episode. Reward 1 then, else 0.
+    soft). Solved: once within 0.45 of the goal. An episode goes on to its limit, with reward 1 a step there, else 0:
+    there nothing is left to do wrong, and who watches has no reason to take over.
     """
     names = ("x", "y", "velocity_x", "velocity_y", "goal_x", "goal_y")
     action = Feature((2,), names=("force_x", "force_y"), low=(-1.0, -1.0), high=(1.0, 1.0))
@@ -42,6 +43,7 @@ def task(name: str = "") -> Task:
         LIMIT,
         lambda count: UMaze(count, spec),
         expert,
+        success_ends=False,
         description=(__doc__ or "").split("\n")[0],
         judge_for=Foresight,
     )
@@ -101,7 +103,7 @@ class UMaze(BatchedWorld):
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         place, velocity = moved(state["place"], state["velocity"], action.astype(np.float64))
         there = np.linalg.norm(place - GOAL, axis=1) <= REACH
-        return {"place": place, "velocity": velocity}, there.astype(np.float32), there, there
+        return {"place": place, "velocity": velocity}, there.astype(np.float32), np.zeros_like(there), there
 
 
 def expert(world: World) -> Stateless:
