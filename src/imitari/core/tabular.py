@@ -12,6 +12,8 @@ from imitari.core.errors import UserError
 
 # Rounding of sums of probabilities.
 SLACK = 1e-9
+# Of value iteration before policy iteration: each costs a tenth of a linear system of 64 states.
+SWEEPS = 50
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,11 @@ class TabularMDP:
         return (1 - self.gamma) * visits[:, None] * chances
 
     def optimal(self) -> Plan:
-        """The optimum by policy iteration: exact, and after finitely many linear systems done."""
-        policy = self.reward.argmax(1)
+        """The optimum: a little value iteration, then policy iteration, which is exact and ends."""
+        action_value = self.reward
+        for _ in range(SWEEPS):
+            action_value = self.backup(action_value.max(1))
+        policy = action_value.argmax(1)
         while True:
             value = self.value(policy)
             action_value = self.backup(value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imitari.core.demos import ENDINGS, Demos
+from imitari.core.columns import ArrayColumn
+from imitari.core.demos import ENDINGS, Demos, EpisodeTable, Provenance
 from imitari.core.episode import ACTION, REWARD, Array
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
@@ -61,6 +62,24 @@ class Steps:
         """The steps `which`."""
         state, action, reward, after = (part[which] for part in (self.state, self.action, self.reward, self.after))
         return Steps(state, action, reward, after, self.states, self.actions)
+
+    def demos(self, spec: Spec, why: str) -> Demos:
+        """The steps as demonstrations: every step an episode of its own, with the state that it led to.
+
+        Args:
+            spec: one observation and one action, both choices.
+            why: where the steps come from.
+        """
+        ends = self.after == self.states
+        rows = np.stack([self.state, np.where(ends, self.state, self.after)], 1)
+        columns = {
+            state_key(spec): ArrayColumn(rows.reshape(-1, 1)),
+            ACTION: ArrayColumn(self.action.repeat(2)[:, None]),
+            REWARD: ArrayColumn(self.reward.repeat(2).astype(np.float32)),
+        }
+        endings = np.array([ENDINGS.index("truncated"), ENDINGS.index("terminated")], np.int8)[ends.astype(np.int64)]
+        table = replace(EpisodeTable.of(np.ones(len(self), np.int64), final=True), ended=endings)
+        return Demos(spec, columns, table, Provenance("tuples", "memory", (why,)))
 
     @staticmethod
     def of(demos: Demos, *, rewards: bool, successors: bool) -> Steps:

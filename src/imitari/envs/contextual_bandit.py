@@ -13,6 +13,7 @@ from imitari.envs._tabular import TabularWorld, instance, optimal_expert, table_
 OPEN = True  # any number names an instance of its own
 CONTEXTS, ACTIONS, CONCENTRATION = 20, 10, 0.5
 BEST, OTHERS = 0.75, (0.1, 0.6)  # chance of a reward
+SPEC = table_spec("context", CONTEXTS, "arm", ACTIONS)
 
 
 def ids() -> list[str]:
@@ -26,12 +27,11 @@ def task(name: str = "") -> Task:
         name: number of the instance (frequencies, best actions, chances); "" is instance 0.
     """
     mdp = bandit_mdp(instance("contextual_bandit", name))
-    spec = table_spec("context", CONTEXTS, "arm", ACTIONS)
     return Task(
         f"contextual_bandit/{name}" if name else "contextual_bandit",
-        spec,
+        SPEC,
         1,
-        lambda count: TabularWorld(count, mdp, spec, 1, noisy=True),
+        lambda count: TabularWorld(count, mdp, SPEC, 1, noisy=True),
         optimal_expert,
         description=(__doc__ or "").split("\n")[0],
     )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from imitari.core.episode import Array
-from imitari.core.spec import Spec
 from imitari.core.tabular import TabularMDP
 from imitari.core.task import Task
 from imitari.envs._batched import State
@@ -15,8 +14,20 @@ from imitari.envs._tabular import TabularWorld, instance, optimal_expert, table_
 
 OPEN = True  # any number names a layout of its own
 SIDE, HOLES, SLIP, GAMMA, LIMIT = 8, 10, 0.2, 0.95, 100
+WORTH = 0.62  # of the optimum from the start, at least: the easiest sixth of all layouts
 START, GOAL = 0, SIDE * SIDE - 1
 MOVES = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])  # up, right, down, left: (rows, columns)
+SPEC = table_spec("cell", SIDE * SIDE, "move", len(MOVES))
+
+
+def _neighbours() -> Array:
+    """(64, 4) the cell that each move would lead to."""
+    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    landing = np.clip(np.stack([row, column], 1)[:, None] + MOVES, 0, SIDE - 1)
+    return landing[..., 0] * SIDE + landing[..., 1]
+
+
+NEIGHBOURS = _neighbours()
 
 
 def ids() -> list[str]:
@@ -31,29 +42,30 @@ def task(name: str = "") -> Task:
     """
     layout = instance("slippery_grid", name)
     holes = hole_cells(layout)
-    mdp, spec = grid_mdp(holes), table_spec("cell", SIDE * SIDE, "move", len(MOVES))
+    mdp = grid_mdp(holes)
     return Task(
         f"slippery_grid/{name}" if name else "slippery_grid",
-        spec,
+        SPEC,
         LIMIT,
-        lambda count: SlipperyGrid(count, mdp, spec, LIMIT, holes),
+        lambda count: SlipperyGrid(count, mdp, holes),
         optimal_expert,
         success_ends=False,
         description=(__doc__ or "").split("\n")[0],
     )
 
 
-def hole_cells(layout: int | Sequence[int]) -> Array:
-    """(10,) cells of the holes of a layout, drawn until the goal can be reached.
+def hole_cells(layout: int | Sequence[int], worth: float = WORTH) -> Array:
+    """(10,) cells of the holes of a layout, drawn until the optimum is worth enough.
 
     Args:
         layout: seed, or several numbers as one.
+        worth: what the optimum must be worth from the start, in discounted goals; 0: the goal can be reached at all.
     """
     rng = np.random.default_rng([0x61D, *np.atleast_1d(layout).tolist()])
     between = np.arange(START + 1, GOAL)
     while True:
         holes = np.sort(rng.choice(between, HOLES, replace=False))
-        if _reachable(holes):
+        if _reachable(holes) and (worth == 0 or grid_mdp(holes).optimal().value[START] >= worth):
             return holes
 
 
@@ -64,10 +76,9 @@ def grid_mdp(holes: Array, gamma: float = GAMMA) -> TabularMDP:
     leads back to the start, from the goal with reward 1.
     """
     cells = np.arange(SIDE * SIDE)
-    straight = _neighbours()
     chances = np.zeros((len(cells), len(MOVES), len(cells)))
     for turn, chance in ((0, 1 - SLIP), (1, SLIP / 2), (-1, SLIP / 2)):
-        landing = np.roll(straight, -turn, axis=1)
+        landing = np.roll(NEIGHBOURS, -turn, axis=1)
         np.add.at(chances, (cells[:, None], np.arange(len(MOVES)), landing), chance)
     back = np.append(holes, GOAL)
     chances[back] = np.eye(len(cells))[START]
@@ -76,26 +87,22 @@ def grid_mdp(holes: Array, gamma: float = GAMMA) -> TabularMDP:
     return TabularMDP(chances, reward, gamma, np.eye(len(cells))[START])
 
 
-def _neighbours() -> Array:
-    """(64, 4) the cell that each move would lead to."""
-    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
-    landing = np.clip(np.stack([row, column], 1)[:, None] + MOVES, 0, SIDE - 1)
-    return landing[..., 0] * SIDE + landing[..., 1]
-
-
 def _reachable(holes: Array) -> bool:
     free = ~np.isin(np.arange(SIDE * SIDE), holes)
     reached = np.arange(SIDE * SIDE) == START
-    for _ in range(SIDE * SIDE):
-        reached = reached | (reached[_neighbours()].any(1) & free)
-    return bool(reached[GOAL])
+    while not reached[GOAL]:
+        grown = reached | (reached[NEIGHBOURS].any(1) & free)
+        if (grown == reached).all():
+            return False
+        reached = grown
+    return True
 
 
 class SlipperyGrid(TabularWorld):
     """Reward 1 at the goal; solved once it was received."""
 
-    def __init__(self, count: int, mdp: TabularMDP, spec: Spec, limit: int, holes: Array) -> None:
-        super().__init__(count, mdp, spec, limit)
+    def __init__(self, count: int, mdp: TabularMDP, holes: Array) -> None:
+        super().__init__(count, mdp, SPEC, LIMIT)
         self.holes = holes
 
     def picture(self, state: State, side: int) -> Array:

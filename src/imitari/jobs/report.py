@@ -96,7 +96,8 @@ def _claim_circumstances(verdict: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sentence(found: dict[str, Any], metric: str) -> str:
-    return Finding(**{**found, "arms": tuple(found["arms"])}).sentence(100 if metric == "success" else 1)
+    values: dict[str, Any] = {**found, "arms": tuple(found["arms"])}
+    return Finding(**values).sentence(100 if metric == "success" else 1)
 
 
 def _surroundings(

@@ -30,9 +30,7 @@ HOEFFDING_CONSTANT = 0.5
 
 @dataclass(frozen=True)
 class LowerConfidenceBound(Discounted):
-    penalty: Literal["scale", "hoeffding", "theory"] = (
-        "scale"  # its size: scale, or log(1/delta) with constant 1/2 or 2000
-    )
+    penalty: Literal["scale", "hoeffding", "theory"] = "scale"  # scale, or log(1/delta) times 1/2 or 2000
     scale: float = 0.005  # c of the penalty c * V_max / sqrt(times seen); try 0.002 to 0.05
     delta: float = 0.0  # chance of error that hoeffding and theory allow; 0: one over the number of steps
     largest_value: float = 0.0  # V_max, the largest sum of discounted rewards; 0: 1 / (1 - gamma)
@@ -81,9 +79,9 @@ class LowerConfidenceBound(Discounted):
             counts = parts[sweep % len(parts)]
             estimate = counts.reward + self.gamma * counts.expected(value)
             bound = self.pessimistic(estimate, counts.played, spread)
-            gained = bound.max(1) > value
-            policy = np.where(gained, largest(bound, rng), policy)
-            value = np.where(gained, bound.max(1), value)
+            best = bound.max(1)
+            gained = best > value
+            policy, value = np.where(gained, largest(bound, rng), policy), np.maximum(best, value)
         return Solution(policy, value)
 
     def parts(self, steps: Steps, sweeps: int, rng: np.random.Generator) -> list[Counts]:
