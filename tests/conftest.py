@@ -44,6 +44,23 @@ def small_demos() -> Demos:
 
 
 @pytest.fixture(scope="session")
+def grid_demos() -> Demos:
+    """Twelve walks over the slippery grid by its expert, a third of whose moves are random: discrete, with rewards."""
+    from imitari.core.interaction import Decision, interact
+    from imitari.envs import task_named
+
+    task, rng = task_named("slippery_grid"), np.random.default_rng(0)
+    world = task.make(12)
+
+    def shaken(obs: dict[str, np.ndarray], proposal: np.ndarray) -> Decision:
+        random = np.where(rng.random(proposal.shape) < 1 / 3, rng.integers(4, size=proposal.shape), proposal)
+        return Decision(random, random, {})
+
+    episodes = interact(task.expert(world), world, range(12), decide=shaken)
+    return Demos.from_episodes(episodes, task.spec, Provenance("slippery_grid"))
+
+
+@pytest.fixture(scope="session")
 def random_demos() -> Demos:
     """Twelve episodes of unequal length (one of a single step) with random numbers and a picture."""
     rng = np.random.default_rng(0)
