@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -54,8 +54,9 @@ def task(name: str = "") -> Task:
     )
 
 
-def hole_cells(layout: int | Sequence[int], worth: float = WORTH) -> Array:
-    """(10,) cells of the holes of a layout, drawn until the optimum is worth enough.
+@lru_cache(maxsize=1024)
+def hole_cells(layout: int | tuple[int, ...], worth: float = WORTH) -> Array:
+    """(10,) cells of the holes of a layout, drawn until the optimum is worth enough. Not to be written to.
 
     Args:
         layout: seed, or several numbers as one.
@@ -66,6 +67,7 @@ def hole_cells(layout: int | Sequence[int], worth: float = WORTH) -> Array:
     while True:
         holes = np.sort(rng.choice(between, HOLES, replace=False))
         if _reachable(holes) and (worth == 0 or grid_mdp(holes).optimal().value[START] >= worth):
+            holes.setflags(write=False)
             return holes
 
 

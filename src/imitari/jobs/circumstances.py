@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": cores, "memory_gib": round(memory, 1), "system": platform.system()}
 
 
+@cache
 def versions() -> dict[str, str]:
     """Of Python, this package and what it computes with."""
     found = {"python": platform.python_version(), "imitari": imitari.__version__}
@@ -40,8 +42,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def commit() -> str:
-    """The commit of the checkout, with "+" when its source was changed since; the version for an installed copy."""
+    """The commit of the checkout, with "+" when its source was changed since; the version for an installed copy.
+
+    As it was at the first call, near the moment when this process read the source."""
     source = Path(imitari.__file__).parent
     if not (source.parent.parent / ".git").exists():
         return f"version {imitari.__version__}"
