@@ -14,7 +14,7 @@ from imitari.core.demos import ENDINGS, Demos
 from imitari.core.episode import ACTION, REWARD, Array
 from imitari.core.errors import UserError
 
-BLOCK = 32  # batches whose order is worked out together
+AHEAD = 16_384  # samples whose order is worked out together
 TERMINATED = ENDINGS.index("terminated")
 
 
@@ -218,30 +218,35 @@ class Order:
         numpy's calls cost more than their arithmetic here."""
         found = np.flatnonzero(self._ahead == number)
         if not len(found):
-            self._ahead = number + np.arange(BLOCK, dtype=np.int64) * max(1, number - self._last)
+            count = -(-AHEAD // self.size)
+            self._ahead = number + np.arange(count, dtype=np.int64) * max(1, number - self._last)
             position = (self._ahead[:, None] * self.size + np.arange(self.size)).reshape(-1)
-            permuted = self._permuted(position % self.count, position // self.count)
-            self._groups = permuted.reshape(BLOCK, self.size)
+            self._groups = self._permuted(position).reshape(count, self.size)
         self._last = number
         return self._groups[int(found[0]) if len(found) else 0]
 
-    def _permuted(self, position: Array, epoch: Array) -> Array:
-        value = position.copy()
-        outside = np.ones(len(value), bool)
-        while outside.any():
-            value[outside] = self._feistel(value[outside], epoch[outside])
-            outside = value >= self.count
-        return value
+    def _permuted(self, position: Array) -> Array:
+        """Positions, in ascending order, to samples."""
+        epoch, value = np.divmod(position.astype(np.uint64), np.uint64(self.count))
+        if epoch[0] == epoch[-1]:
+            epoch = epoch[:1]
+        key = _mix(epoch + np.uint64(self.seed * 0x9E3779B97F4A7C15 % (1 << 64)))
+        value = self._feistel(value, key)
+        outside = np.flatnonzero(value >= self.count)
+        while len(outside):
+            walked = self._feistel(value[outside], key if len(key) == 1 else key[outside])
+            value[outside] = walked
+            outside = outside[walked >= self.count]
+        return value.astype(np.int64)
 
-    def _feistel(self, value: Array, epoch: Array) -> Array:
+    def _feistel(self, value: Array, key: Array) -> Array:
         mask = np.uint64((1 << self._half) - 1)
         shift = np.uint64(self._half)
-        left, right = value.astype(np.uint64) >> shift, value.astype(np.uint64) & mask
-        key = _mix(epoch.astype(np.uint64) + np.uint64(self.seed * 0x9E3779B97F4A7C15 % (1 << 64)))
+        left, right = value >> shift, value & mask
         for turn in range(4):
             salt = np.uint64(turn * 0xD1B54A32D192ED03 % (1 << 64))
-            left, right = right, left ^ (_mix(right + key + salt) & mask)
-        return ((left << shift) | right).astype(np.int64)
+            left, right = right, left ^ (_mix(right + (key + salt)) & mask)
+        return (left << shift) | right
 
 
 class Batches:
@@ -290,6 +295,9 @@ class MixedBatches(Batches):
 
 def _mix(value: Array) -> Array:
     """The finaliser of SplitMix64 (Steele et al. 2014): every input bit reaches every output bit."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = value ^ (value >> np.uint64(30))
+    value *= np.uint64(0xBF58476D1CE4E5B9)
+    value ^= value >> np.uint64(27)
+    value *= np.uint64(0x94D049BB133111EB)
+    value ^= value >> np.uint64(31)
+    return value
