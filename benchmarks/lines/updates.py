@@ -155,7 +155,7 @@ CASES = (
         "action chunking (ACT), width 128, chunk 20, batch 64",
         PARTED,
         "act",
-        {"clip": 10.0},
+        {"batch": 64, "clip": 10.0},
         {"clip": 0.0},
         (
             lerobot("act", 64, 1, 20, {**ACT, "dropout": 0.0, "pre_norm": True}, "fp32"),
@@ -253,7 +253,7 @@ def rotate(found: Sequence[Started], settings: Settings) -> None:
 
 
 def line_of(case: Case, column: Column, own: Started, peer: Started | None) -> Line:
-    """One comparison. Rates of sides whose parameters differ are not compared."""
+    """One comparison. Rates of sides that do unequal work are not compared."""
     line = Line(
         "updates",
         case.name,
@@ -270,6 +270,8 @@ def line_of(case: Case, column: Column, own: Started, peer: Started | None) -> L
         return line
     if not peer.rates:
         return failed(line, peer.problem)
+    if own.fact("batch") != peer.fact("batch"):
+        return failed(line, "the batches differ")
     if abs(own.fact("parameters") / peer.fact("parameters") - 1) > TOLERANCE:
         return failed(line, "the numbers of parameters differ")
     return with_numbers(line, own.rates, peer.rates)

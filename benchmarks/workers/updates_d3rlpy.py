@@ -53,7 +53,11 @@ def main():
         for _ in range(count):
             algo.update(data.sample_transition_batch(given["batch"]))
 
-    serve(timed(step), parameters=sum(value.numel() for group in groups for value in group["params"]))
+    serve(
+        timed(step),
+        batch=given["batch"],
+        parameters=sum(value.numel() for group in groups for value in group["params"]),
+    )
 
 
 main()

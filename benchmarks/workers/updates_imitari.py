@@ -84,6 +84,7 @@ def described(learner: Learner, batches: Source, scaler: DeviceScaler | None, ru
     learner.zero_grad(set_to_none=True)
     operations = counter.get_total_flops() + recurrent_operations(learner, len(batch.action), batch.action.shape[1])
     return {
+        "batch": len(batch.action),
         "parameters": sum(value.numel() for value in learner.parameters() if value.requires_grad),
         "precision": precision,
         "operations": operations,

@@ -88,7 +88,7 @@ def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
     step, parameters = {"bc": cloning, "sac": actor_critic}[given["method"]](given, transitions(given["data"]))
-    serve(timed(step), parameters=parameters)
+    serve(timed(step), batch=given["batch"], parameters=parameters)
 
 
 main()

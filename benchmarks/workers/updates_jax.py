@@ -119,7 +119,7 @@ def main():
         jax.block_until_ready(terms)
 
     step(1)
-    serve(timed(step), parameters=sum(value.size for value in jax.tree.leaves(held[0])))
+    serve(timed(step), batch=given["batch"], parameters=sum(value.size for value in jax.tree.leaves(held[0])))
 
 
 main()

@@ -1,5 +1,7 @@
-"""Updates of LeRobot: its `update_policy` (forward, backward, clipping, optimiser, schedule, logging) with the
-optimiser of the policy's own presets and its own normalisation. Windows are drawn from arrays in memory, not by its data set.
+"""Updates of LeRobot: its `update_policy`, with the optimiser of the policy's presets and its own normalisation.
+
+That is forward and backward pass, clipping, optimiser, schedule and logging. Windows are drawn from arrays in memory,
+not by its data set.
 
 Settings: policy ("act" or "diffusion"), config, batch, history, chunk, data.
 """
@@ -95,7 +97,7 @@ def main():
             metrics.step()
 
     parameters = sum(value.numel() for value in policy.parameters() if value.requires_grad)
-    serve(timed(step), parameters=parameters, clip=preset.grad_clip_norm)
+    serve(timed(step), batch=given["batch"], parameters=parameters, clip=preset.grad_clip_norm)
 
 
 main()

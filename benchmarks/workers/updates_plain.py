@@ -153,7 +153,7 @@ def main():
         for _ in range(count):
             loop.update()
 
-    serve(timed(step), parameters=loop.parameters())
+    serve(timed(step), batch=given["batch"], parameters=loop.parameters())
 
 
 main()

@@ -62,7 +62,7 @@ def main():
         with contextlib.redirect_stdout(sys.stderr):
             TrainUtils.run_epoch(model, loader, epoch=1, num_steps=count)
 
-    serve(timed(step), parameters=sum(value.numel() for value in model.nets.parameters()))
+    serve(timed(step), batch=given["batch"], parameters=sum(value.numel() for value in model.nets.parameters()))
 
 
 main()
