@@ -140,7 +140,7 @@ def say(verdict: dict[str, Any], out: Path) -> None:
         scale, unit = (100, " points") if rate else (1, "")
         numbers = f"{found['estimate'] * scale:+.3g} [{found['low'] * scale:+.3g}, {found['high'] * scale:+.3g}]{unit}"
         met = "met" if found["holds"] else "NOT met"
-        print(f"  {found['words'] or ' - '.join(found['arms'])}: {numbers}; needs {found['needs']}: {met}")
+        print(f"  {found.get('words') or ' - '.join(found['arms'])}: {numbers}; needs {found['needs']}: {met}")
     word = "HOLDS" if verdict["holds"] else "DOES NOT HOLD"
     print(
         f"{word} at 95 % over {len(verdict['seeds'])} training seeds and {verdict['starts']['count']} paired starts "
