@@ -34,7 +34,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, training_starts
 from imitari.learn.learner import Learner
 from imitari.learn.method import Need, Trained
-from imitari.learn.policy_start import Start, clone_first, started_from
+from imitari.learn.policy_start import clone_first, started_from, take_over
 from imitari.learn.precision import choose
 from imitari.learn.rollout import PRIOR, RETURN, Policy, Practice, Reward, Rollout
 from imitari.learn.run import Losses, Run
@@ -47,7 +47,7 @@ from imitari.nets.running import RunningMoments, RunningStandard
 
 # The starts of the episodes of seed s begin here within the block of a million that belongs to it.
 BLOCK, FIRST = 1_000_000, 500_000
-STAGE = "act"
+STAGE = "practice"
 RETURNS_MEMORY = 9.0  # rounds that the statistics of returns remember
 
 
@@ -192,7 +192,7 @@ def fit_onpolicy(
 
     Args:
         method: settings.
-        demos: cloned first (`clone_steps`); they then fix the scaling of observations.
+        demos: cloned first, and they fix the scaling of observations; left aside where `clone_steps` is 0.
         run: where and how.
         task: where it acts.
         start: whose weights and scaling are the start, in the place of `method.policy_start`.
@@ -208,6 +208,8 @@ def fit_onpolicy(
         raise UserError(f"method '{method.name()}' acts in one process: leave out torchrun")
     if start is None and method.policy_start:
         start = Agent.load(Path(method.policy_start))
+    if method.clone_steps == 0:
+        demos = None
     spec, scaler = started_from(task, demos, start, method.mask)
     facts: dict[str, Any] = {
         "method": method.name(),
@@ -220,12 +222,11 @@ def fit_onpolicy(
     run.identity = {**run.identity, **facts}
     learner = run.build(lambda: method.learner(spec))
     assert isinstance(learner, OnPolicyLearner)
-    cloned = demos is not None and method.clone_steps > 0
     if start:
-        Start(start).give(learner, learner.net)
-    if demos is not None and cloned:
-        clone_first(learner, learner.net, described(demos, task), scaler, run, method)
-    informed = start is not None or cloned
+        take_over(start, learner, learner.net)
+    if demos is not None:
+        clone_first(learner, learner.net, described(demos, task).select(list(spec.obs)), scaler, run, method)
+    informed = start is not None or demos is not None
     if method.prior_weight and prior is None:
         if not informed:
             raise UserError("prior_weight keeps the policy near that of the start: give --data or --policy-start")

@@ -57,52 +57,38 @@ def _plain(feature: Feature) -> Scaling:
     return Scaling("none", np.zeros(feature.shape, np.float32), np.ones(feature.shape, np.float32))
 
 
-class Start:
-    """The weights of an agent, for a learner of policy and value.
+def take_over(start: Agent, learner: Learner, net: ActorCritic) -> None:
+    """Copies the weights of an agent.
 
     Args:
-        agent: trained by the same method with the same network (everything is taken), or by plain cloning with a
+        start: trained by the same method with the same network (everything is taken), or by plain cloning with a
             network of the same shape (the policy is taken, the value begins anew).
+        learner: whose policy and value are `net`.
+
+    Raises:
+        UserError: when they do not fit.
     """
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
-
-    def give(self, learner: Learner, net: ActorCritic) -> None:
-        """Copies the weights.
-
-        Raises:
-            UserError: when they do not fit.
-        """
-        theirs = self.agent.learner
-        if isinstance(theirs, Cloner):
-            self._give_policy(theirs, net)
-            return
-        if type(theirs) is not type(learner):
+    theirs, settings, activation = start.learner, start.method.to_json(), type(net.last).__name__.lower()
+    if isinstance(theirs, Cloner):
+        if (settings["history"], settings["chunk"], activation) != (1, 1, "relu"):
             raise UserError(
-                f"policy_start: an agent of method '{self.agent.method.name()}' has no policy that can be taken over: "
-                "start from one of the same method or of plain cloning, or give demonstrations with --data"
+                "policy_start: a cloned policy can be taken over with history 1, chunk 1 and --activation relu; it has "
+                f"history {settings['history']}, chunk {settings['chunk']}, and the activation here is {activation}"
             )
-        weight = learner.get_buffer("prior_weight").clone()
-        settings, wanted = self.agent.method.to_json().get("activation"), _activation(net)
-        if settings != wanted:
-            raise UserError(f"policy_start: its activation is {settings}, not {wanted}: set --activation {settings}")
-        _load(learner, theirs.state_dict(), self.agent)
-        learner.get_buffer("prior_weight").copy_(weight)
-
-    def _give_policy(self, theirs: Cloner, net: ActorCritic) -> None:
-        settings = self.agent.method.to_json()
-        if settings["history"] != 1 or settings["chunk"] != 1 or _activation(net) != "relu":
-            raise UserError(
-                "policy_start: a cloned policy can be taken over with history 1, chunk 1 and --activation relu; "
-                f"it has history {settings['history']}, chunk {settings['chunk']}, and this one {_activation(net)}"
-            )
-        own = net.state_dict()
-        _load(net, {**own, **theirs.state_dict()}, self.agent)
-
-
-def _activation(net: ActorCritic) -> str:
-    return type(net.last).__name__.lower()
+        _load(net, {**net.state_dict(), **theirs.state_dict()}, start)
+        return
+    if type(theirs) is not type(learner):
+        raise UserError(
+            f"policy_start: an agent of method '{start.method.name()}' has no policy that can be taken over: start "
+            "from one of the same method or of plain cloning, or give demonstrations with --data"
+        )
+    if settings["activation"] != activation:
+        raise UserError(
+            f"policy_start: its activation is {settings['activation']}, not {activation}: set --activation to it"
+        )
+    weight = learner.get_buffer("prior_weight").clone()
+    _load(learner, theirs.state_dict(), start)
+    learner.get_buffer("prior_weight").copy_(weight)
 
 
 def _load(module: torch.nn.Module, tensors: dict[str, Tensor], agent: Agent) -> None:
