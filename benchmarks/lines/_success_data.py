@@ -87,7 +87,7 @@ def pusht() -> Problem:
         "Push-T, 206 human demonstrations",
         task_named("pusht"),
         (0.8, 0.9),
-        lambda episode: float(np.max(episode.reward)),  # pyright: ignore[reportArgumentType]
+        lambda episode: float(np.asarray(episode.reward).max()),
         "mean largest reward",
         2,
         open_demos(place, None, ReadOptions(cameras=())).select([STATE]),
@@ -95,7 +95,7 @@ def pusht() -> Problem:
     )
 
 
-def arm(folder: Path, name: str = "pick-place-v3", count: int = 50) -> Problem:
+def arm(folder: Path, count: int, name: str = "pick-place-v3") -> Problem:
     """A task of Meta-World with demonstrations of its script from starts 0, 1, ..."""
     task = task_named(f"metaworld/{name}")
     world = task.make(count)

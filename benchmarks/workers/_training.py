@@ -1,8 +1,9 @@
 """A training that is cut into pieces, whose policy acts through the pipe between them.
 
 Requests: {"train": until} trains until that many processor seconds of the process went into starting and training (and
-not into acting), or to the end; {"begin": count, "seed": number} freezes the policy for `count` fresh episodes; {"act": [[...], ...]}
-gives the actions of one step for them all. Runs in the environments of peers too, so it needs nothing but Python.
+not into acting), or to the end; {"begin": count, "seed": number} freezes the policy for `count` fresh episodes;
+{"act": [[...], ...]} gives the actions of one step for them all. Runs in the environments of peers too, so it needs
+nothing but Python.
 """
 
 import time

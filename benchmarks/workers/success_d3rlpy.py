@@ -1,6 +1,6 @@
 """Behaviour cloning of d3rlpy on arrays, a multilayer perceptron.
 
-Settings: data (.npz with obs, action of all steps in a row, and end, True at the last step of an episode), steps, batch,
+Settings: data (.npz with obs, action of all steps in a row, and end, True at the last of an episode), steps, batch,
 seed, lr, hidden (widths), kind ("deterministic" or "stochastic").
 """
 

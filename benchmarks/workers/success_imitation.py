@@ -1,6 +1,7 @@
 """Behaviour cloning of imitation on arrays, a multilayer perceptron with a Gaussian.
 
-Settings: data (.npz with obs, action of all steps in a row, and end, True at the last of an episode), steps, batch, seed, lr, hidden (widths), l2, entropy.
+Settings: data (.npz with obs, action of all steps in a row, and end, True at the last of an episode), steps, batch,
+seed, lr, hidden (widths), l2, entropy.
 """
 
 import contextlib

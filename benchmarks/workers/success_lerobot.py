@@ -1,7 +1,8 @@
 """LeRobot's training loop (lerobot_train.py) on a v3 folder: diffusion policy or ACT, numbers only.
 
 Settings: data (folder), policy ("diffusion" or "act"), config (of the policy), steps, batch, seed, precision ("no" or
-"bf16"), own (how many of the observed numbers are the robot's), clip (of the gradient's norm), schedule (or the preset).
+"bf16"), own (how many of the observed numbers are the robot's), clip (of the gradient's norm). Batches are loaded in
+the process that trains, so that its processor time is the whole.
 """
 
 import contextlib
