@@ -66,10 +66,12 @@ def test_nobody_else_knows_a_methods_name() -> None:
 
     names = set(entries("methods"))
     for path in FILES:
-        # The examples of the welcome text and the demonstration are documentation for people.
+        # The examples of the welcome text and the demonstration are documentation for people; the stored experts of
+        # others are called after the algorithms that made them.
         if layer(path) in ("methods", "claims") or path.relative_to(SOURCE).as_posix() in (
             "cli/__init__.py",
             "cli/demo.py",
+            "envs/_experts.py",
         ):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
