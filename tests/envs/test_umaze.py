@@ -3,6 +3,8 @@ needs when it is really let go."""
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_nobody_gets_through_a_wall() -> None:
         interact(_Held(np.array(force, np.float32)), task.make(30), range(30))
         for force in [(1, 1), (1, -1), (-1, 1), (-1, -1)]
     ]
-    for episode in [*episodes, *sum(hard, [])]:
+    for episode in chain(episodes, *hard):
         place = episode.obs[STATE][:, :2].astype(np.float64)
         assert legal(place).all()
         assert (np.abs(np.diff(place, axis=0)) <= 0.0525).all()

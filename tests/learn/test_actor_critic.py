@@ -1,4 +1,4 @@
-"""Targets and losses of the soft actor-critic against a plain loop over separate networks, and which part moves what."""
+"""Targets and losses of the soft actor-critic against a plain loop over separate networks; which part moves what."""
 
 from __future__ import annotations
 

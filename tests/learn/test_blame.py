@@ -53,7 +53,7 @@ def stream(
             reward=np.full(count, 7.0),
             terminated=ended & terminated,
             success=ended & success,
-            next_obs={KEY: place + [0, 1]},
+            next_obs={KEY: place + np.array([0, 1])},
             running=running,
             ended=ended,
             taken=np.array([time < len(row) and row[time] == "I" for row in rows]),

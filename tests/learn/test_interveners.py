@@ -160,7 +160,7 @@ def test_clumsy_hands_are_pulled_and_hold_on() -> None:
     holding, kept = Clumsy(counter, Hands(hold=0.7), SPEC.action), 0
     memory = holding.reset(500, 0)
     for step in range(20):
-        before, (action, memory) = action, holding.act({KEY: np.full((500, 1), step / 20, np.float32)}, memory)
+        action, memory = holding.act({KEY: np.full((500, 1), step / 20, np.float32)}, memory)
         kept += int((action[:, 0] != np.float32(step / 20)).sum()) if step else 0
     assert kept / (500 * 19) == pytest.approx(0.7, abs=0.02)
 

@@ -7,7 +7,7 @@ subset of the targets); Ball et al. 2023 (RLPD: LayerNorm in the critics, the ac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -111,7 +111,7 @@ class SoftActorCritic(Learner):
 
 
 @contextmanager
-def held_still(module: nn.Module) -> Iterator[None]:
+def held_still(module: nn.Module) -> Generator[None]:
     """What is computed inside sends gradients through the module, but none to its parameters."""
     moving = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in moving:

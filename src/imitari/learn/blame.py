@@ -48,9 +48,9 @@ class Blame:
     """`Labels` that replace the task's reward by `blame`, told one step late (with a window, `window` steps late).
 
     The last step of an episode has no successor that could tell whether somebody takes over. `ending` says what becomes
-    of it: "omit" leaves it out, as in the authors' released code; "continue" keeps it with reward 0, a failure as if the
-    episode went on (discount gamma), a success as an end (discount 0: nobody intervenes any more); "blame" also gives a
-    failure that the task ends -1 and discount 0.
+    of it: "omit" leaves it out, as in the authors' released code; "continue" keeps it with reward 0, a failure as if
+    the episode went on (discount gamma), a success that ends it with discount 0 (nobody intervenes any more); "blame"
+    also gives a failure that the task ends -1 and discount 0.
 
     Args:
         gamma: discount a step.

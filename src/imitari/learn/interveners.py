@@ -116,8 +116,8 @@ class Intervener:
 class ValueIntervener(Intervener):
     """An action is bad where the judge values it less than the reference action, by more than delta allows.
 
-    "difference": Q_ref(s, a_ref) - Q_ref(s, a) > delta. "share": Q_ref(s, a) < delta Q_ref(s, a_ref), which has a meaning
-    only where values are positive; a negative one is refused.
+    "difference": Q_ref(s, a_ref) - Q_ref(s, a) > delta. "share": Q_ref(s, a) < delta Q_ref(s, a_ref), which has a
+    meaning only where values are positive; a negative one is refused.
     """
 
     def __init__(self, settings: Watched, seed: int, judge_for: JudgeFor) -> None:
@@ -141,7 +141,7 @@ class ValueIntervener(Intervener):
 
 
 class DistanceIntervener(Intervener):
-    """An action is bad where it is farther than a threshold from what the hands would do (sum of absolute differences)."""
+    """An action is bad where it is farther than a threshold from what the hands would do, in the sum of its numbers."""
 
     def bad(self, obs: Obs, proposal: Array, action: Array) -> Array:
         return np.abs(proposal - action).reshape(len(action), -1).sum(1) > self.settings.threshold

@@ -56,7 +56,7 @@ def judge_named(name: str, task: Task, run: Run) -> JudgeFor | None:
             f"{name}: its method '{agent.method.name()}' has no critics to judge with: give another --judge"
         )
     agent.check(task.spec, f"task '{task.name}'")
-    judge = CriticJudge(agent, critics, DeviceScaler(agent.scaler, agent.spec, agent.device))
+    judge = CriticJudge(agent, critics, agent.spec, DeviceScaler(agent.scaler, agent.spec, agent.device))
     return lambda world: judge
 
 
@@ -67,11 +67,13 @@ class CriticJudge:
     Attributes:
         actor: the reference policy, without memory.
         critics: of (scaled observations, scaled actions).
+        spec: what the critics see.
         scale: of both.
     """
 
     actor: Actor
     critics: Critics
+    spec: Spec
     scale: DeviceScaler
 
     def reference(self, obs: Obs) -> Array:
@@ -79,7 +81,7 @@ class CriticJudge:
 
     @torch.no_grad()
     def values(self, obs: Obs, actions: Array) -> Array:
-        scaled = {key: self.scale.scale(key, obs[key]) for key in self.critics.encoder.keys}
+        scaled = {key: self.scale.scale(key, obs[key]) for key in self.spec.obs}
         each = self.scale.scale(ACTION, np.moveaxis(actions, 0, 1))
         return self.critics(scaled, each).mean(0).T.cpu().numpy()
 
@@ -132,8 +134,9 @@ def fitted_judge(task: Task, run: Run, how: Fitting | None = None) -> JudgeFor:
         return batch
 
     inner.train(learner, with_next, Optim(lr=how.lr), how.steps, scale, stage="judge")
+    learner.requires_grad_(False)
     assert isinstance(learner, ValueOfExpert)
-    return lambda world: CriticJudge(follow(world), learner.critics, scale)
+    return lambda world: CriticJudge(follow(world), learner.critics, demos.spec, scale)
 
 
 def shaken_episodes(task: Task, seed: int, how: Fitting) -> tuple[Demos, Any]:

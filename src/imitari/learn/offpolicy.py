@@ -41,6 +41,7 @@ from imitari.learn.scaled import DeviceScaler
 BLOCK, FIRST = 1_000_000, 500_000
 SPAN = 4096  # transitions copied at once
 STAGE = "explore"
+COUNTED = ("steps", "taken", "take_overs", "episodes", "solved")
 STREAM = 0xE8  # keeps random actions apart from what else the seed of a start decides
 BORDER = 0.999  # of the action box: where demonstrated actions are clipped, so that a squashed policy can reach them
 
@@ -311,7 +312,7 @@ class Explorer:
     ) -> None:
         number, count = len(self.explored.rounds), self.method.together
         seeds = self.seeds(number)
-        tally = dict.fromkeys(("steps", "taken", "take_overs", "episodes", "solved"), 0)
+        tally: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.explored.rounds.append(tally)
         obs, _ = world.reset(seed=list(seeds))
         memory, dice = self.actor.reset(count, seeds[0]), np.random.default_rng([seeds[0], STREAM])
@@ -380,7 +381,7 @@ class Explorer:
         return folder / f"replay-{done}.npz", folder / f"explored-{done}.json"
 
     def _save(self, updates: Updates) -> None:
-        """Replay and record under the number of updates, then the resume point, which makes them the ones that count."""
+        """Replay and record under the number of updates, then the resume point, which makes them the ones in force."""
         replay, explored = self._files(self._done)
         self.replay.save(replay)
         replace_text(explored, json.dumps(dataclasses.asdict(self.explored)))

@@ -4,8 +4,8 @@ Each round lets the current policy act under an intervener. The segments in whic
 demonstrations, with the intervener's actions, and the policy is trained on the whole. A person is in control of whole
 segments, and not of single steps drawn at random as in DAgger; but the policy cannot become better than their hands.
 Kelly, Sidrane, Driggs-Campbell & Kochenderfer 2019, "HG-DAgger: Interactive Imitation Learning with Human Experts".
-Differs from it: no ensemble and no estimate of a risk threshold (its section III-C), which tell where the trained policy
-is to be trusted and do not change the policy; scripted interveners stand for the person; the last policy is returned.
+Differs from it: no ensemble and no estimate of a risk threshold (its section III-C), which tell where the trained
+policy is to be trusted and do not change it; scripted interveners stand for the person; the last policy is returned.
 """
 
 from __future__ import annotations

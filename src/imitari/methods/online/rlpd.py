@@ -4,9 +4,10 @@ Off-policy reinforcement learning needs three things to profit from demonstratio
 (symmetric sampling), LayerNorm in the critics, which bounds what they say about actions nobody has tried, and a large
 ensemble, of which the least of a random pair is the target, updated many times an environment step.
 Ball, Smith, Kostrikov & Levine 2023, "Efficient Online Reinforcement Learning with Offline Data".
-Differs from the authors' code: several environments are stepped together, and their updates follow each common step; the
-policy is updated at the critics before the last of their updates; observations are standardised by the demonstrations;
-initial weights are PyTorch's. Preset `sac` has none of it and is soft actor-critic (Haarnoja et al. 2018).
+Differs from the authors' code: several environments are stepped together, and their updates follow each common step;
+the policy is updated at the critics before the last of their updates; observations are standardised by the
+demonstrations; initial weights are PyTorch's. Preset `sac` has none of the three and is soft actor-critic (Haarnoja et
+al. 2018).
 """
 
 from __future__ import annotations
