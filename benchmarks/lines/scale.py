@@ -112,7 +112,8 @@ def growth(sets: Sequence[Set], settings: Settings) -> Iterator[Line]:
             for worker in workers:
                 worker.ask(what="begin")
                 worker.ask(what="sample", seconds=settings.seconds, scaled=False)
-            scaled, gathered = (_costs(workers, settings, whole) for whole in (True, False))
+            scaled = _costs(workers, settings, settings.repeats, scaled=True)
+            gathered = _costs(workers, settings, min(2, settings.repeats), scaled=False)
         line = Line("", f"cost of a batch, {sets[-1].name} over {sets[1].name}{title}", "bound", "times", note=SAME)
         line = with_numbers(line, _growths(scaled), [GROWTH] * len(scaled[0]), larger=False)
         facts: dict[str, Any] = {
@@ -126,14 +127,14 @@ def growth(sets: Sequence[Set], settings: Settings) -> Iterator[Line]:
         yield replace(line, target=None if title else 1.0, facts=facts)
 
 
-def _costs(workers: Sequence[Worker], settings: Settings, scaled: bool) -> list[list[float]]:
+def _costs(workers: Sequence[Worker], settings: Settings, repeats: int, *, scaled: bool) -> list[list[float]]:
     """Worker by worker, turn by turn."""
     return in_turns(
         [
-            lambda worker=worker: worker.ask(what="sample", seconds=settings.seconds / 2, scaled=scaled)["cost"]
+            lambda worker=worker: worker.ask(what="sample", seconds=settings.seconds / 4, scaled=scaled)["cost"]
             for worker in workers
         ],
-        settings.repeats,
+        repeats,
     )
 
 
@@ -150,7 +151,7 @@ SAME = (
 def opening(sets: Sequence[Set], cold: Sequence[float], settings: Settings) -> Line:
     """Seconds from opening the largest set to its first batch, when it was opened before."""
     repeats = min(3, settings.repeats)
-    warm = [[begun(one) for _ in range(repeats)] for one in sets]
+    warm = [[begun(one) for _ in range(repeats if one is sets[-1] else 1)] for one in sets]
     facts = {
         f"{one.name}, first and later": f"{first:.2f} s, {statistics.median(later):.2f} s"
         for one, first, later in zip(sets, cold, warm, strict=True)
@@ -197,10 +198,8 @@ def _beside(one: Set, settings: Settings) -> Iterator[Line]:
             return last[side]["rate"]
 
         line = Line("", f"random windows, {one.name}", LEROBOT.title, "windows/s", note=DRAWN)
-        yield compared(line, lambda: rate(0), lambda: rate(1), min(3, settings.repeats))
-        line = Line(
-            "", f"first batch, {one.name}", LEROBOT.title, "s", note="Opened before by LeRobot's writer or ours."
-        )
+        yield compared(line, lambda: rate(0), lambda: rate(1), min(2, settings.repeats))
+        line = Line("", f"first batch, {one.name}", LEROBOT.title, "s", note="Fresh process, imports not counted.")
         yield with_numbers(line, first[:1], first[1:], larger=False)
         line = Line("", f"peak memory, {one.name}", LEROBOT.title, "MB", note="Whole process, libraries included.")
         yield with_numbers(line, [last[0]["peak"]], [last[1]["peak"]], larger=False)
@@ -208,10 +207,10 @@ def _beside(one: Set, settings: Settings) -> Iterator[Line]:
 
 def two_processes(one: Set, folder: Path, settings: Settings) -> Line:
     """Samples a second of one training: two processes under torchrun beside one."""
-    steps = 200 if settings.quick else 1500
+    steps = 200 if settings.quick else 600
     load = os.getloadavg()[0]
     rates: list[list[float]] = [[], []]
-    for turn in range(1 if settings.quick else min(3, settings.repeats)):
+    for turn in range(1 if settings.quick else 2):
         for count in (1, 2) if turn % 2 == 0 else (2, 1):
             out = folder / f"run-{turn}-{count}"
             rates[count - 1].append(trained(one, out, steps, count))
