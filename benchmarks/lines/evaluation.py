@@ -1,8 +1,8 @@
-"""Episodes a minute with a policy in the loop: `evaluate.rollout` beside the loops that others evaluate with.
+"""Episodes a minute with a policy in the loop: the loop of `evaluate.rollout` beside those that others evaluate with.
 
 The same saved `bc` agent acts on all sides from the same starts; whether the same episodes are solved is checked and
 reported. Others: gymnasium's SyncVectorEnv with a batch of ten, as LeRobot evaluates, and one environment at a time, as
-robomimic does; both on the suites' own environments and pictures.
+robomimic does; both on the suites' own environments and pictures. Environments are made once, before the clock runs.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def lines(settings: Settings) -> Iterator[Line]:
 
 
 def beside(case: Case, line: Line, settings: Settings) -> Line:
-    words: dict[str, Any] = {"sizes": SIZES, "action": 2, "pixels": case.pixels}
+    words: dict[str, Any] = {"sizes": SIZES, "action": 2, "pixels": case.pixels, "warm": 3 if case.share > 0.1 else 1}
     with (
         Worker("latency_imitari.py", **words, method=case.method, settings=preset(case)) as ours,
         Worker("latency_lerobot.py", LEROBOT.python, **words, policy=case.policy, settings=case.theirs) as theirs,
@@ -114,7 +114,7 @@ def beside(case: Case, line: Line, settings: Settings) -> Line:
             line,
             lambda: calls.middle("ours", ours),
             lambda: calls.middle("theirs", theirs),
-            settings.repeats,
+            settings.repeats if case.share > 0.1 else 2,
             larger=False,
         )
         whole = statistics.median(theirs.ask(count=calls.each, whole=True)["times"]) * 1000

@@ -16,9 +16,9 @@ import torch
 from _serve import serve, settings
 from gymnasium.vector import SyncVectorEnv
 
+from imitari.core.interaction import interact
 from imitari.core.task import Task
 from imitari.envs import task_named
-from imitari.evaluate.rollout import rollout
 from imitari.learn.agent import Agent
 
 STATE, GOAL, TOP, CORNER = (
@@ -114,7 +114,7 @@ def main() -> None:
     pixels, count = given["pixels"], given["together"]
     words = {"limit": given["limit"]} | ({"pixels": pixels} if pixels else {})
     task, agent = task_named(given["task"], **words), Agent.load(Path(given["agent"]))
-    side: Any = None
+    side: Any = task.make(count) if given["side"] == "ours" else None
     if given["side"] == "one":
         side = Judged(given["task"], task, pixels)
     elif given["side"] == "vector":
@@ -129,10 +129,11 @@ def main() -> None:
             groups = [seeds[first : first + count] for first in range(0, len(seeds), count)]
             solved = [value for group in groups for value in together(agent, side, group, pixels)]
         else:
-            solved = [bool(episode.success) for episode in rollout(agent, task, seeds, together=count)]
+            groups = [seeds[first : first + count] for first in range(0, len(seeds), count)]
+            solved = [episode.success for group in groups for episode in interact(agent, side, group, record=False)]
         return {"seconds": time.perf_counter() - began, "solved": [bool(value) for value in solved]}
 
-    answer([int(seed) for seed in range(900, 900 + (count if given["side"] == "vector" else 1))])
+    answer(list(range(900, 900 + (1 if given["side"] == "one" else count))))
     serve(answer)
 
 
