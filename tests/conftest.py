@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,19 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def small_demos() -> Demos:
-    """Forty episodes of the two_ways task by its scripted expert, with rewards and final observations."""
+    """Forty episodes of the two_ways task by its scripted expert, with rewards and final observations; every other one is
+    marked in the column `expert`, for methods that tell an expert's episodes from others."""
     from imitari.core.interaction import interact
+    from imitari.data.labelled import EXPERT
     from imitari.envs import task_named
 
     task = task_named("two_ways")
     world = task.make(40)
-    return Demos.from_episodes(interact(task.expert(world), world, range(40)), task.spec, Provenance("two_ways"))
+    episodes = [
+        replace(episode, extra={EXPERT: np.full(len(episode), number % 2, np.uint8)})
+        for number, episode in enumerate(interact(task.expert(world), world, range(40)))
+    ]
+    return Demos.from_episodes(episodes, task.spec, Provenance("two_ways"))
 
 
 @pytest.fixture(scope="session")

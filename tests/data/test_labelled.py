@@ -33,7 +33,8 @@ def test_groups_are_the_marked_steps_and_the_others(random_demos: Demos) -> None
     assert sorted([*first, *second]) == list(range(len(transitions)))
     assert len(first) == sum(len(random_demos[number]) for number in range(3))
     batch = transitions.gather(first)
-    assert batch.reward is None and (batch.extra[EXPERT] == 1).all()
+    assert batch.reward is None
+    assert (batch.extra[EXPERT] == 1).all()
 
 
 def test_batches_hold_half_of_either_group_and_depend_on_seed_and_number_only(random_demos: Demos) -> None:
@@ -77,11 +78,13 @@ def test_terminal_states_lead_to_themselves(random_demos: Demos) -> None:
         np.testing.assert_array_equal(after.obs[STATE][: steps + 1], before.obs[STATE])
         assert after.ended == "truncated"
         if before.ended == "terminated":
-            assert len(after) == steps + 2 and bit.tolist() == [0] * steps + [1] * 3
+            assert len(after) == steps + 2
+            assert bit.tolist() == [0] * steps + [1] * 3
             assert (after.obs[STATE][steps:] == before.obs[STATE][-1]).all()
             assert (after.action[steps:] == before.action[-1]).all()
         else:
-            assert len(after) == steps and not bit.any()
+            assert len(after) == steps
+            assert not bit.any()
     batch = Transitions(changed, gamma=0.9).gather(np.arange(changed.steps))
     assert (batch.discount == np.float32(0.9)).all()
     over = batch.obs[ABSORBED][:, 0] == 1
@@ -95,7 +98,8 @@ def test_an_unknown_last_observation_is_replaced_by_the_one_before(random_demos:
     one = random_demos[1]
     cut = replace(one, obs={key: value[:-1] for key, value in one.obs.items()}, ended="terminated")
     changed = absorbed(Demos.from_episodes([cut], random_demos.spec))[0]
-    assert len(changed) == len(one) + 1 and changed.rows == len(one) + 2
+    assert len(changed) == len(one) + 1
+    assert changed.rows == len(one) + 2
     assert changed.obs[ABSORBED][:, 0].tolist() == [0] * len(one) + [1, 1]
     assert (changed.obs[STATE][len(one) :] == cut.obs[STATE][-1]).all()
 

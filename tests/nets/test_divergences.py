@@ -111,4 +111,5 @@ def test_gumbel_regression_finds_the_soft_maximum(scale: float) -> None:
 def test_gumbel_loss_is_finite_where_its_exponential_is_not() -> None:
     advantage = torch.tensor([5000.0, -5000.0, 0.0], requires_grad=True)
     (slope,) = torch.autograd.grad(d.gumbel_loss(advantage, 1.0, 7.0), advantage)
-    assert bool(torch.isfinite(slope).all()) and float(slope[0]) == 0
+    assert bool(torch.isfinite(slope).all())
+    assert float(slope[0]) == 0

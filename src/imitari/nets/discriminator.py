@@ -15,7 +15,7 @@ from imitari.nets.mlp import mlp
 
 
 class Discriminator(nn.Module):
-    """Logits of belonging to the first of two groups; with equal shares in training, log p_first(s, a) / p_second(s, a).
+    """Logits of belonging to the first of two groups: log p_first(s, a) / p_second(s, a), both groups counting alike.
 
     Args:
         spec: observations and action.
