@@ -20,6 +20,7 @@ from imitari.envs import task_named, task_names
 CHEAP = [
     "two_ways",
     "track",
+    "maze/detour",
     "pusht",
     "metaworld/drawer-open-v3",  # one of the tasks whose first observation used to come from the episode before
     "gym/Pendulum-v1",
@@ -36,6 +37,8 @@ CHEAP = [
 EXPERTS = {
     "two_ways": 1.0,
     "track": 1.0,
+    "maze/detour": 1.0,
+    "maze/medium": 1.0,
     "metaworld/reach-v3": 1.0,
     "metaworld/drawer-open-v3": 1.0,
     "metaworld/pick-place-v3": 1.0,

@@ -55,7 +55,7 @@ def ids() -> list[str]:
 
 
 def task(name: str, play: bool = False) -> Task:
-    """Observed is only the place (x to the right, y downwards, in cells); the goal never moves; an action is a velocity.
+    """Observed is only the place (x to the right, y downwards, in cells); the goal never moves; actions are velocities.
 
     Args:
         play: start anywhere, as for data of somebody who was not after this goal.
