@@ -218,7 +218,7 @@ CLAIM = Claim(
     criteria=criteria(),
     budgets={
         "smoke": Budget(range(2), 2, minutes=0.2),
-        "quick": Budget(range(5), 120, minutes=12),
+        "quick": Budget(range(5), 120, minutes=15),
         "full": Budget(range(20), 200, minutes=60),
     },
     metric="total",
