@@ -81,10 +81,16 @@ class Layer(nn.Module):
             norm = next(norms)
             x = self._joined(x, self.other(norm(x) if self.first else x, memory), norm)
         norm = next(norms)
-        return self._joined(x, self.linear(norm(x) if self.first else x), norm)
+        return self._joined(x, self._widened(norm(x) if self.first else x), norm)
+
+    def _widened(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self.linear(x)
+        inlet, bend, _, outlet = self.linear  # at one sample, calls that do nothing are a tenth of the time
+        return outlet(bend(inlet(x)))
 
     def _joined(self, x: Tensor, added: Tensor, norm: nn.Module) -> Tensor:
-        x = x + self.drop(added)
+        x = x + (self.drop(added) if self.training else added)
         return x if self.first else norm(x)
 
 
