@@ -138,6 +138,10 @@ ACT = {
     "chunk_size": 20, "n_action_steps": 10, "dim_model": 128, "n_heads": 4, "dim_feedforward": 256,
     "n_encoder_layers": 2, "n_vae_encoder_layers": 2,
 }  # fmt: skip
+SAC = {
+    "utd": 1, "critics": 2, "norm": False, "actor_value": "min", "entropy_share": 1.0, "offline_ratio": 0.0,
+    "batch": 256, "hidden": [256, 256],
+}  # fmt: skip
 UNET = {"horizon": 16, "down_dims": [64, 128, 256], "kernel_size": 5, "n_groups": 8}
 CASES = (
     cloning([256, 256], 256),
@@ -189,6 +193,20 @@ CASES = (
         {},
         {},
         (d3rlpy("iql", [256, 256], 256), *plain("iql", [256, 256], 256), jax("iql", [256, 256], 256)),
+    ),
+    Case(
+        "soft actor-critic, 2 x 256, batch 256",
+        STEPS,
+        "rlpd",
+        SAC,
+        {},
+        (
+            d3rlpy("sac", [256, 256], 256),
+            imitation("sac", [256, 256], 256),
+            *plain("sac", [256, 256], 256),
+            jax("sac", [256, 256], 256),
+        ),
+        "Updates on transitions that are there already; nobody acts.",
     ),
 )
 

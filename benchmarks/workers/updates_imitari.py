@@ -1,4 +1,4 @@
-"""Updates of a method of this library: its own `fit`, with everything that belongs to it.
+"""Updates of a method of this library: its own `fit`, with everything that belongs to it but acting.
 
 Settings: method, settings, precision, data (see `_data`). The loop of `Run.train` cannot be called step by step, so
 that it is stopped where it asks for the next batch: the clock starts with the first update that was ordered and stops
@@ -22,8 +22,10 @@ from imitari.core.batch import Batch
 from imitari.core.demos import Demos
 from imitari.core.episode import Episode
 from imitari.core.spec import Feature, Spec
+from imitari.data.sampling import Batches, Transitions
+from imitari.data.scaling import Scaler
 from imitari.learn.learner import Learner
-from imitari.learn.method import Method, method_class
+from imitari.learn.method import Method, Trained, method_class
 from imitari.learn.optim import Optim
 from imitari.learn.precision import autocast, choose
 from imitari.learn.run import Run
@@ -128,6 +130,14 @@ def demonstrations(shape: dict[str, int]) -> Demos:
     return Demos.from_episodes(made, spec)
 
 
+def train_without_acting(method: Method, demos: Demos, run: Run) -> None:
+    """The updates of a method that acts while it learns, on transitions that are there already."""
+    assert isinstance(method, Trained)
+    learner = run.build(lambda: method.learner(demos.spec))
+    scaler = DeviceScaler(Scaler.fit(demos, "meanstd", "minmax"), demos.spec, run.place)
+    run.train(learner, Batches(Transitions(demos), method.batch, 0), method.optim(), method.steps, scaler)
+
+
 def main() -> None:
     given = settings()
     torch.set_num_threads(1)
@@ -137,7 +147,11 @@ def main() -> None:
         run = MeasuredRun(
             device="cpu", precision=given["precision"], folder=Path(folder), show=False, save_seconds=float("inf")
         )
-        method.fit(demonstrations(given["data"]), run)
+        demos = demonstrations(given["data"])
+        if "task" in kind.needs:
+            train_without_acting(method, demos, run)
+        else:
+            method.fit(demos, run)
 
 
 main()
