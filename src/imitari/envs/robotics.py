@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from imitari.core.errors import missing_extra
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Actor, Task, World
+from imitari.envs._maze_judge import Rehearsal
 from imitari.envs._rendering import import_mujoco
 from imitari.envs._robotics_experts import MazeGuide, Picker, Pusher, Reacher
 from imitari.envs._single import ACHIEVED, GOAL, STATE, Flat, action_feature, flat, image_features, single_task
@@ -70,7 +72,7 @@ def task(
     spec = Spec(_obs(probe, achieved_goal), action_feature(probe.action_space))
     probe.close()
     spec = Spec({**spec.obs, **image_features(cameras, pixels)}, spec.action)
-    return single_task(
+    built = single_task(
         f"robotics/{name}",
         make,
         spec,
@@ -80,6 +82,7 @@ def task(
         end_at_success=name.startswith(("PointMaze", "Fetch")),
         description=f"gymnasium-robotics {name}",
     )
+    return dataclasses.replace(built, judge_for=Rehearsal) if name.startswith("PointMaze") else built
 
 
 class Robot(Flat):
