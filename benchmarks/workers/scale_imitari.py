@@ -39,7 +39,14 @@ def main() -> None:
             count += 1
         return {"cost": (time.process_time() - used) / count, "peak": peak()}
 
-    serve(lambda what, **words: {"begin": begin, "sample": sample}[what](**words))
+    def warm(count: int) -> dict[str, Any]:
+        began = time.process_time()
+        for _ in range(count):
+            kept["batches"](kept["number"])
+            kept["number"] += 1
+        return {"cost": (time.process_time() - began) / count}
+
+    serve(lambda what, **words: {"begin": begin, "warm": warm, "sample": sample}[what](**words))
 
 
 main()
