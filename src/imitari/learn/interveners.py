@@ -30,6 +30,7 @@ class Watched(Trained):
 
     intervener: Intervening = "value"  # takes over where an action is bad, at random, or where it differs much
     judge: str = "task"  # of values: the task's own, "fitted" to the expert's return, or the folder of an agent
+    judge_steps: int = 10_000  # updates of a fitted judge
     compare: Literal["difference", "share"] = "difference"  # bad: worth delta less, or less than a delta-th as much
     delta: float = 0.5  # of the comparison of values, in the judge's units
     reference: Literal["judge", "hands"] = "judge"  # whose action it is compared with

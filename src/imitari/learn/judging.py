@@ -33,7 +33,7 @@ STREAM = 0x70D6E
 NEXT = "next_action"
 
 
-def judge_named(name: str, task: Task, run: Run) -> JudgeFor | None:
+def judge_named(name: str, task: Task, run: Run, steps: int = 10_000) -> JudgeFor | None:
     """(world) -> Judge, for the setting `judge` of a method.
 
     Args:
@@ -41,6 +41,7 @@ def judge_named(name: str, task: Task, run: Run) -> JudgeFor | None:
             folder of a trained agent with critics (of the methods that learn Q).
         task: where.
         run: seed, device and folder of the training that needs the judge.
+        steps: updates of a fitted judge.
 
     Raises:
         UserError: when the folder holds no agent, or one without critics.
@@ -48,7 +49,7 @@ def judge_named(name: str, task: Task, run: Run) -> JudgeFor | None:
     if name == "task":
         return task.judge_for
     if name == "fitted":
-        return fitted_judge(task, run)
+        return fitted_judge(task, run, Fitting(steps=steps))
     agent = Agent.load(Path(name), run.device)
     critics = getattr(agent.learner, "critics", None)
     if not isinstance(critics, Critics):

@@ -70,7 +70,7 @@ class HumanGated(ClonerSettings, Watched):
             raise UserError(
                 "method 'hg_dagger' begins with demonstrations and acts while it learns: give --data and --task"
             )
-        judge_for = judge_named(self.judge, task, run) if self.intervener == "value" else None
+        judge_for = judge_named(self.judge, task, run, self.judge_steps) if self.intervener == "value" else None
         supervisor = intervener(self, task, judge_for, run.seed)
         data, acted = demos, 0
         agent = clone_stage(self, data, run, task, "round_0")

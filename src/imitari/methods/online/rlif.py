@@ -61,7 +61,7 @@ class InterventionsAsReward(SoftSettings, Watched):
         """Acts under the intervener and learns; demonstrations need no reward, and may be missing."""
         if task is None:
             raise UserError("method 'rlif' acts while it learns: give --task")
-        judge_for = judge_named(self.judge, task, run) if self.intervener == "value" else None
+        judge_for = judge_named(self.judge, task, run, self.judge_steps) if self.intervener == "value" else None
         supervisor = intervener(self, task, judge_for, run.seed)
         labels = Blame(self.gamma, self.blame_window, self.store_inside, self.ending)
         return fit_offpolicy(self, demos, run, task, labels=labels, supervisor=supervisor, without_reward=True)

@@ -1,0 +1,191 @@
+"""Learning from when one is interrupted outgrows the hands that take over; cloning what they then do does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imitari.core.demos import Demos
+from imitari.core.outcome import Outcome
+from imitari.core.task import Task, World
+from imitari.data.hands import Clumsy, Hands
+from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Difference, Level, NotWorse, training_starts
+from imitari.jobs.demonstrations import demonstrate
+
+if TYPE_CHECKING:
+    from imitari.learn.agent import Agent
+
+# Success of these hands alone in `umaze`, over 400 starts: 9, 42 and 88 %.
+HANDS = {10: Hands(0.485, 0.3, 2), 40: Hands(0.457, 0.3, 2), 90: Hands(0.39, 0.3, 2)}
+
+TWIN = "rlif_10"  # the arm whose training "calm" looks at
+
+
+def clumsy(task: Task, hands: Hands) -> Task:
+    """The task with an expert that has such hands; its judge stays what it is."""
+
+    def expert(world: World) -> Clumsy:
+        return Clumsy(task.expert(world), hands, task.spec.action)
+
+    return replace(task, expert_for=expert)
+
+
+def demos(budget: Budget, seed: int, task: Task) -> Demos:
+    """A few episodes of hands of 40 %, successes and failures."""
+    return demonstrate(clumsy(task, HANDS[40]), training_starts(seed, budget.demos["episodes"]))
+
+
+def run_arm(run: ArmRun) -> list[Outcome]:
+    """Trains and evaluates; the hands' level is the number in the arm's name. "calm" is judged by the interruptions."""
+    from imitari.jobs.evaluation import evaluate
+
+    if run.arm.startswith("calm"):
+        return calmer(run, twin(run) or trained(run))
+    return evaluate(trained(run), run.task, run.starts, show=False)
+
+
+def settings(run: ArmRun) -> dict[str, Any]:
+    """Of the method: under an intervener, with the hands of the arm's level, judged with a clean eye."""
+    if "intervener" not in run.settings:
+        return run.settings
+    hands = HANDS[level(run)]
+    judge = {} if run.task.judge_for else {"judge": "fitted", "compare": "share", "delta": 0.975}
+    clumsiness = {"hands_bias": hands.bias, "hands_hold": hands.hold, "hands_side": hands.side}
+    return {**clumsiness, **run.settings, **judge}
+
+
+def level(run: ArmRun) -> int:
+    return int(run.arm.rpartition("_")[2])
+
+
+def trained(run: ArmRun) -> Agent:
+    from imitari.jobs.training import TrainRequest, train
+
+    assert run.method is not None
+    # Who is asked for labels in every step is the task's expert itself.
+    task = clumsy(run.task, HANDS[level(run)]) if run.arm.startswith("dagger") else run.task
+    request = TrainRequest(run.method, settings(run), task=task.name, seed=run.seed, show=False)
+    return train(request, run.folder, demos(run.budget, run.seed, run.task), task)
+
+
+def twin(run: ArmRun) -> Agent | None:
+    """The agent of the arm that trains the same with this seed, where that is done already."""
+    from imitari.learn.agent import Agent
+    from imitari.learn.method import method_named
+
+    folder = run.folder.parent.parent / TWIN / run.folder.name
+    if not (folder / "agent.json").exists():
+        return None
+    agent = Agent.load(folder)
+    same = agent.method == method_named(run.method, settings(run)) and agent.facts["seed"] == run.seed
+    return agent if same else None
+
+
+def calmer(run: ArmRun, agent: Agent) -> list[Outcome]:
+    """A start counts where the trained policy is interrupted in less than half the share of steps that it was in the
+    first round of its training, under the same intervener."""
+    from imitari.learn.interactive import INTERVENTION, gather
+    from imitari.learn.interveners import Watched, intervener
+    from imitari.learn.judging import judge_named
+    from imitari.learn.run import Run
+
+    method = agent.method
+    assert isinstance(method, Watched)
+    first = agent.facts["explored"]["rounds"][0]
+    before = first["taken"] / first["steps"]
+    judge_for = judge_named(method.judge, run.task, Run(seed=run.seed, show=False), method.judge_steps)
+    supervisor = intervener(method, run.task, judge_for, run.seed)
+    episodes = gather(agent, run.task, supervisor, run.starts)
+    return [
+        replace(
+            Outcome.of(episode, run.arm, run.task.name, run.seed),
+            success=bool(np.mean(episode.extra[INTERVENTION]) < before / 2),
+        )
+        for episode in episodes
+    ]
+
+
+LEARNER = {
+    "critics": 2,
+    "hidden": [128, 128],
+    "batch": 128,
+    "utd": 2,
+    "lr": 1e-3,
+    "tau": 0.01,
+    "temperature": 0.1,
+    "ending": "continue",
+}
+CLONER = {"hidden": [128, 128], "batch": 128, "lr": 1e-3}
+VALUE = {"intervener": "value", "delta": 0.8}
+RANDOM = {"intervener": "random", "probability": 0.5}
+SMOKE_ROUNDS = {"steps": 20, "rounds": 1, "round_episodes": 2}
+
+CLAIM = Claim(
+    paper="Luo, Dong, Zhai, Ma & Levine 2024, RLIF: Interactive Imitation Learning as Reinforcement Learning",
+    sentence="When a good judge with clumsy hands interrupts a policy, a policy that learns to be interrupted less "
+    "outgrows the hands, while one that clones what the hands do inherits their clumsiness.",
+    arms={
+        "rlif_10": Arm("rlif", {**LEARNER, **VALUE}),
+        "hg_10": Arm("hg_dagger", {**CLONER, **VALUE}),
+        "dagger_10": Arm("dagger", {**CLONER, "start": "warm"}),
+        "random_10": Arm("rlif", {**LEARNER, **RANDOM}),
+        "bc": Arm("bc", CLONER),
+        "rlif_90": Arm("rlif", {**LEARNER, **VALUE}),
+        "hg_90": Arm("hg_dagger", {**CLONER, **VALUE}),
+        "calm_10": Arm("rlif", {**LEARNER, **VALUE}),
+    },
+    task="umaze",
+    criteria=(
+        Difference("rlif_10", "hg_10", margin=0.4),
+        Level("rlif_10", at_least=0.6),
+        NotWorse("rlif_90", "hg_90", margin=0.15),
+        Level("calm_10", at_least=0.5),
+        Difference("rlif_10", "random_10", margin=0.2),
+    ),
+    budgets={
+        "smoke": Budget(
+            range(2),
+            10,
+            {"episodes": 2},
+            {
+                "all": {"batch": 16, "hidden": [16]},
+                **{arm: {"steps": 30, "together": 2} for arm in ("rlif_10", "random_10", "rlif_90", "calm_10")},
+                **dict.fromkeys(("hg_10", "hg_90", "dagger_10"), SMOKE_ROUNDS),
+                "bc": {"steps": 20},
+            },
+            minutes=0.3,
+        ),
+        "quick": Budget(
+            range(4),
+            50,
+            {"episodes": 10},
+            {
+                **{arm: {"steps": 9_000} for arm in ("rlif_10", "random_10", "rlif_90", "calm_10")},
+                **{arm: {"steps": 300, "rounds": 12, "round_episodes": 5} for arm in ("hg_10", "hg_90", "dagger_10")},
+                "bc": {"steps": 3_900},
+            },
+            minutes=15,
+        ),
+        "full": Budget(
+            range(10),
+            200,
+            {"episodes": 10},
+            {
+                **{
+                    arm: {"steps": 100_000, "together": 1, "critics": 10, "hidden": [256, 256, 256]}
+                    for arm in ("rlif_10", "random_10", "rlif_90", "calm_10")
+                },
+                **{
+                    arm: {"steps": 2_500, "rounds": 100, "round_episodes": 7, "hidden": [256, 256, 256]}
+                    for arm in ("hg_10", "hg_90", "dagger_10")
+                },
+                "bc": {"steps": 100_000, "hidden": [256, 256, 256]},
+            },
+            minutes=10_000,
+        ),
+    },
+    demos=demos,
+    run_arm=run_arm,
+)
