@@ -54,7 +54,7 @@ loader = torch.utils.data.DataLoader(
 )
 policy, optimizer, loader, schedule = accelerator.prepare(policy, optimizer, loader, schedule)
 batches = cycle(loader)
-waited = [0.0]
+waited, losses = [0.0], []
 
 
 def advance(left):
@@ -64,6 +64,7 @@ def advance(left):
     waited[0] += time.process_time() - began
     with accelerator.autocast():
         loss, _ = policy.forward(batch)
+    losses.append(loss.item())
     accelerator.backward(loss)
     accelerator.clip_grad_norm_(policy.parameters(), wanted.get("clip", 10.0))
     optimizer.step()
@@ -76,7 +77,8 @@ def advance(left):
 def begin(count, seed):
     policy.eval()
     policy.reset()
-    print(f"loading {waited[0]:.1f} s", file=sys.stderr)
+    last = losses[-50:]
+    print(f"loading {waited[0]:.1f} s, loss {sum(last) / len(last):.4f} after {len(losses)} updates", file=sys.stderr)
 
 
 @torch.inference_mode()
