@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from imitari.core.task import Task
 from imitari.data.curate.augment import with_symmetries
 from imitari.data.labelled import labelled
 from imitari.learn.agent import Agent
+from imitari.learn.compilation import Compile
 from imitari.learn.method import Method, method_class
 from imitari.learn.precision import Precision
 from imitari.learn.run import Run
@@ -44,7 +45,7 @@ class TrainRequest:
     symmetry: bool = False
     device: str = "auto"
     precision: Precision = "auto"
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Compile = "auto"
     trackers: tuple[str, ...] = ()
     show: bool = True
 

@@ -42,6 +42,8 @@ class InSampleLearner(Learner):
         value_spec: what state value and critics see, where that is more.
     """
 
+    compiles = True
+
     def __init__(self, settings: InSample, spec: Spec, value_spec: Spec | None = None) -> None:
         super().__init__()
         seen = value_spec or spec

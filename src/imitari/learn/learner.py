@@ -20,9 +20,11 @@ class Learner(nn.Module):
 
     Attributes:
         recurrent: whether `act` carries a state (then it takes and returns one).
+        compiles: whether compiled losses were measured to be faster on a processor.
     """
 
     recurrent: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms; the loop minimises their sum. Names beginning with "_" are only logged."""

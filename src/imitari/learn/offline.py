@@ -20,7 +20,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
 from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
-from imitari.learn.optim import Optim, Schedule
+from imitari.learn.optim import FusedAdamW, Optim, Schedule
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 
@@ -59,7 +59,7 @@ class PartlyDecayed(Optim):
 
     decayed: tuple[str, ...] = ()
 
-    def build(self, learner: Learner) -> torch.optim.Optimizer:
+    def build(self, learner: Learner) -> FusedAdamW:
         optimiser = super().build(learner)
         chosen = {id(value) for name, value in learner.named_parameters() if name.startswith(self.decayed)}
         for group in list(optimiser.param_groups):

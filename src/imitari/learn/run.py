@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.progress import Progress
 from imitari.learn.checkpoint import ResumePoint
+from imitari.learn.compilation import Compile, compilation
 from imitari.learn.device import device_named
 from imitari.learn.learner import Learner, follow_all
 from imitari.learn.metrics import Metrics
@@ -42,7 +43,7 @@ class Run:
         precision: see `learn.precision`.
         folder: for metrics and resume points; None: nothing is written.
         identity: facts that make this training what it is (settings, data fingerprint); resuming needs equal ones.
-        compile: "auto" compiles long trainings on a GPU; "on", "off".
+        compile: "auto", "on" or "off": see `learn.compilation`.
         report_every: steps between metrics.
         save_seconds: between resume points.
         show: progress on stderr.
@@ -56,7 +57,7 @@ class Run:
     precision: Precision = "auto"
     folder: Path | None = None
     identity: dict[str, Any] = field(default_factory=dict[str, Any])
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Compile = "auto"
     report_every: int = 100
     save_seconds: float = 30.0
     show: bool = True
@@ -163,7 +164,8 @@ class Updates:
         self._sums: dict[str, Tensor] = {}
         self._since = self.first
         self._clock = self._saved = time.monotonic()
-        self._losses = self._compiled()
+        self._compile = compilation(run.compile, learner, run.place, steps, show=run.show)
+        self._fast: dict[Losses, Losses] = {}
         if self.first or run.folder:
             run.metrics.rewind(stage, self.first)
         learner.train()
@@ -183,11 +185,12 @@ class Updates:
         facts = [self.run.identity, self.run.seed, self.steps, repr(self.optim), self.precision, self.stage]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
-    def _compiled(self) -> Losses:
-        wanted = self.run.compile == "on" or (
-            self.run.compile == "auto" and self.run.place.type == "cuda" and self.steps - self.first >= 5_000
-        )
-        return torch.compile(self.learner.losses) if wanted else self.learner.losses
+    def _compiled(self, losses: Losses) -> Losses:
+        if not self._compile:
+            return losses
+        if losses not in self._fast:
+            self._fast[losses] = torch.compile(losses)
+        return self._fast[losses]
 
     def step(self, step: int, batch: Batch, losses: Losses | None = None) -> None:
         """One update, numbered from 0; `losses` in the place of the learner's, where a step trains only some parts."""
@@ -197,7 +200,7 @@ class Updates:
         if self.scaler:
             batch = self.scaler.batch(batch)
         with autocast(self.precision, self.run.place):
-            terms = (losses or self._losses)(batch)
+            terms = self._compiled(losses or self.learner.losses)(batch)
         loss = _sum(terms)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -209,7 +212,7 @@ class Updates:
             self._refuse_nonfinite(step, loss, terms)
         if self.optim.clip:
             terms["_gradient"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.optim.clip, foreach=True)
-        self.optimiser.step()
+        self.optimiser.descend()
         follow_all(self.learner, step + 1)
         self.learner.after_step()
         if self.average:
@@ -267,4 +270,5 @@ class Updates:
 
 
 def _sum(terms: dict[str, Tensor]) -> Tensor:
-    return torch.stack([value.float() for name, value in terms.items() if not name.startswith("_")]).sum()
+    first, *others = (value.float() for name, value in terms.items() if not name.startswith("_"))
+    return sum(others, first)
