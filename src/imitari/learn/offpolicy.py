@@ -320,7 +320,8 @@ class Explorer:
         labels.begin(count)
         if supervisor:
             supervisor.begin(self.task, world, seeds)
-        running, taken = np.ones(count, bool), np.zeros(count, bool)
+        # Who acts from the first step on took over from nobody.
+        running, taken = np.ones(count, bool), np.full(count, supervisor is not None)
         while running.any() and self.explored.steps < self.method.steps:
             if self.explored.steps < self.method.warm_steps:
                 proposal, _ = chance.act(obs, dice)

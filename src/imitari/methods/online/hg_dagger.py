@@ -10,6 +10,7 @@ policy is to be trusted and do not change it; scripted interveners stand for the
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -82,7 +83,7 @@ class HumanGated(ClonerSettings, Watched):
             episodes = kept(
                 run,
                 f"round_{number}",
-                {"seeds": list(seeds), "policy": policy.identity(), "settings": self.to_json()},
+                {"seeds": list(seeds), "policy": policy.identity(), "settings": json.loads(json.dumps(self.to_json()))},
                 lambda policy=policy, seeds=seeds: gather(policy, task, supervisor, seeds, show=run.show),
             )
             acted += sum(map(len, episodes))
