@@ -14,7 +14,8 @@ class Batch:
     Attributes:
         obs: name -> (B, H, ...) for windows, (B, ...) for transitions.
         action: (B, C, A) for windows, (B, A) for transitions.
-        valid: (B, C) bool, False where the action lies beyond the episode and repeats its last one.
+        valid: (B, C) bool, False where the action lies beyond the episode and repeats its last one, or is not known.
+        known: (B, C) bool, False where the action is not known (it is 0 there); None where all actions of the data are.
         reward: (B,) n-step discounted sum.
         discount: (B,) what multiplies the value of `next_obs`: gamma to the number of steps, 0 after a terminal state.
         next_obs: name -> (B, ...) the observation that the discount applies to.
@@ -25,6 +26,7 @@ class Batch:
     obs: dict[str, Any]
     action: Any
     valid: Any = None
+    known: Any = None
     reward: Any = None
     discount: Any = None
     next_obs: dict[str, Any] | None = None
@@ -44,6 +46,7 @@ class Batch:
             obs=each(self.obs) or {},
             action=one("action", self.action),
             valid=one("valid", self.valid),
+            known=one("known", self.known),
             reward=one("reward", self.reward),
             discount=one("discount", self.discount),
             next_obs=each(self.next_obs),

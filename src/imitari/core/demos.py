@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from imitari.core.columns import ArrayColumn, Column, JoinedColumn, TextColumn
-from imitari.core.episode import ACTION, REWARD, Array, Ending, Episode
+from imitari.core.episode import ACTION, ACTION_KNOWN, REWARD, Array, Ending, Episode
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 
@@ -124,6 +124,9 @@ class Demos(Sequence[Episode]):
             columns[REWARD] = _padded([np.asarray(episode.reward) for episode in episodes], rows, "float32")
         for key in [key for key in episodes[0].extra if all(key in episode.extra for episode in episodes)]:
             columns[key] = _padded([episode.extra[key] for episode in episodes], rows, None)
+        if any(ACTION_KNOWN in episode.extra for episode in episodes):
+            known = [episode.extra.get(ACTION_KNOWN, np.ones(len(episode), bool)) for episode in episodes]
+            columns[ACTION_KNOWN] = _padded(known, rows, "bool")
         table = EpisodeTable.of(
             [len(episode) for episode in episodes],
             final=[episode.rows > len(episode) for episode in episodes],
@@ -145,6 +148,29 @@ class Demos(Sequence[Episode]):
     @property
     def has_reward(self) -> bool:
         return REWARD in self.columns
+
+    def known(self, rows: Array) -> Array | None:
+        """Whether the actions of `rows` (storage rows, any shape) are known; None where all actions of the data are."""
+        if ACTION_KNOWN not in self.columns:
+            return None
+        return self.columns[ACTION_KNOWN].take(rows).reshape(rows.shape).astype(bool)
+
+    def known_rows(self) -> Array:
+        """Row numbers of the steps of this view whose action is known.
+
+        Raises:
+            UserError: when there is none.
+        """
+        rows = self.rows()
+        known = self.known(rows)
+        if known is None:
+            return rows
+        if not known.any():
+            raise UserError(
+                f"{self.provenance.path}: column '{ACTION}' is unknown in every step ('{ACTION_KNOWN}' is False): "
+                "infer actions with `imitari data label`, or use data with actions"
+            )
+        return rows[known]
 
     @overload
     def __getitem__(self, index: int) -> Episode: ...
@@ -226,6 +252,9 @@ class Demos(Sequence[Episode]):
                     f"{part.provenance.path}: its action has shape {part.spec.action.shape}, "
                     f"not {first.spec.action.shape} as in {first.provenance.path}: use sets of one robot"
                 )
+        if any(ACTION_KNOWN in part.columns for part in parts):
+            parts = [_telling(part) for part in parts]
+            first = parts[0]
         shared = [key for key in first.columns if all(key in part.columns for part in parts)]
         columns: dict[str, Column] = {key: _join([part.columns[key] for part in parts]) for key in shared}
         offsets = np.cumsum([0, *(part.columns[ACTION].shape[0] for part in parts[:-1])])
@@ -281,6 +310,14 @@ class Demos(Sequence[Episode]):
     def feature(self, key: str) -> Feature:
         """The feature of an observation or of `action`."""
         return self.spec.action if key == ACTION else self.spec.obs[key]
+
+
+def _telling(part: Demos) -> Demos:
+    """The demos with the column that says which actions are known."""
+    if ACTION_KNOWN in part.columns:
+        return part
+    known = ArrayColumn(np.ones(part.columns[ACTION].shape[0], bool))
+    return Demos(part.spec, {**part.columns, ACTION_KNOWN: known}, part.table, part.provenance)
 
 
 def _shapes(spec: Spec) -> str:

@@ -16,6 +16,11 @@ Ending = Literal["terminated", "truncated", "unknown"]
 
 ACTION = "action"
 REWARD = "next.reward"
+# Facts about the recorded action of a step. Where the first is there and False, nobody knows what was done: the action
+# column holds NaN (0 for choices and other integers), and nothing is learned from it.
+ACTION_KNOWN = "action_known"
+ACTION_CONFIDENCE = "action_confidence"  # of whoever wrote the action down, between 0 and 1
+ACTION_SOURCE = "action_source"  # text: "recorded", or who predicted it
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from imitari.core.batch import Batch
 from imitari.core.demos import ENDINGS, Demos
-from imitari.core.episode import ACTION, REWARD, Array
+from imitari.core.episode import ACTION, ACTION_KNOWN, REWARD, Array
 from imitari.core.errors import UserError
 
 AHEAD = 16_384  # samples whose order is worked out together
@@ -29,19 +29,27 @@ class Sampler(Protocol):
 
 
 class _Steps:
-    """Sample number -> (episode, step), by binary search, so that memory does not grow with the data."""
+    """Sample number -> (episode, step), by binary search, so that memory does not grow with the data.
 
-    def __init__(self, demos: Demos, counts: Array) -> None:
+    Args:
+        demos: where from.
+        counts: (E,) steps of each episode that may be drawn.
+        wanted: (sum of counts,) which of them are; None: all.
+    """
+
+    def __init__(self, demos: Demos, counts: Array, wanted: Array | None = None) -> None:
         self.demos = demos
+        self._chosen = None if wanted is None or wanted.all() else np.flatnonzero(wanted)
         self._ends = np.cumsum(counts)
         self._counts = counts
         if len(counts) == 0 or self._ends[-1] == 0:
             raise UserError(f"{demos.provenance.path}: every episode is too short to learn from: use longer ones")
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return int(self._ends[-1]) if self._chosen is None else len(self._chosen)
 
     def locate(self, index: Array) -> tuple[Array, Array]:
+        index = index if self._chosen is None else self._chosen[index]
         episode = np.searchsorted(self._ends, index, side="right")
         return episode, index - (self._ends[episode] - self._counts[episode])
 
@@ -50,13 +58,19 @@ class Windows:
     """Around every step t: observations at t + obs_offsets and actions at t + action_offsets.
 
     Steps before the start repeat the first row, steps after the end the last one; `valid` is False for actions
-    beyond the end of the episode.
+    beyond the end of the episode and for actions that are not known. Windows without any known action are left out.
 
     Args:
         demos: where from.
         obs_offsets: steps relative to t, e.g. (-1, 0) for a history of two.
         action_offsets: e.g. range(16) for a chunk.
         extra: further columns to gather at the action steps.
+        inside: windows that would reach beyond the episode are moved inside as far as it is long enough, and see its
+            final observation where that is known: t is then the step at their middle where possible.
+        unknown: also windows without any known action, for who learns from observations.
+
+    Raises:
+        UserError: when there is nothing to draw.
     """
 
     def __init__(
@@ -65,12 +79,18 @@ class Windows:
         obs_offsets: Sequence[int] = (0,),
         action_offsets: Sequence[int] = (0,),
         extra: Sequence[str] = (),
+        *,
+        inside: bool = False,
+        unknown: bool = False,
     ) -> None:
         self.demos = demos
         self.extra = tuple(extra)
+        self.inside = inside
         self._obs_offsets = np.asarray(obs_offsets, np.int64)
         self._action_offsets = np.asarray(action_offsets, np.int64)
         self._steps = _Steps(demos, demos.table.length)
+        if not unknown and len(self._action_offsets) and ACTION_KNOWN in demos.columns:
+            self._steps = _Steps(demos, demos.table.length, self._some_known())
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -79,15 +99,45 @@ class Windows:
         columns, table = self.demos.columns, self.demos.table
         episode, step = self._steps.locate(np.asarray(index, np.int64))
         start, last = table.start[episode][:, None], (table.length[episode] - 1)[:, None]
-        at = step[:, None] + self._action_offsets
+        seen = (table.rows[episode] - 1)[:, None] if self.inside else last
+        step = self._moved(step, table.rows[episode])[:, None] if self.inside else step[:, None]
+        at = step + self._action_offsets
         action_rows = start + np.clip(at, 0, last)
-        obs_rows = start + np.clip(step[:, None] + self._obs_offsets, 0, last)
+        obs_rows = start + np.clip(step + self._obs_offsets, 0, seen)
+        action, valid = columns[ACTION].take(action_rows), (at >= 0) & (at <= last)
+        known = self.demos.known(action_rows)
+        if known is not None:
+            action[~known] = 0  # and not NaN, which no mask takes out of a sum
+            valid &= known
         return Batch(
             obs={key: columns[key].take(obs_rows) for key in self.demos.spec.obs},
-            action=columns[ACTION].take(action_rows),
-            valid=(at >= 0) & (at <= last),
+            action=action,
+            valid=valid,
+            known=known,
             extra={key: columns[key].take(action_rows) for key in self.extra},
         )
+
+    def _moved(self, step: Array, rows: Array) -> Array:
+        """The t at which the window of observations around step t lies inside its episode of `rows` observations."""
+        first, last = self._obs_offsets[0], self._obs_offsets[-1]
+        middle = (first + last) // 2
+        return np.clip(step - middle, -first, np.maximum(rows - 1 - last, -first))
+
+    def _some_known(self) -> Array:
+        """(steps,) whether the window around a step holds a known action."""
+        table, rows = self.demos.table, self.demos.rows()
+        known = self.demos.known(rows)
+        assert known is not None
+        self.demos.known_rows()  # says so where there are none
+        length = np.repeat(table.length, table.length)
+        step = np.arange(len(rows)) - np.repeat(np.cumsum(table.length) - table.length, table.length)
+        at = self._moved(step, np.repeat(table.rows, table.length)) if self.inside else step
+        found = np.zeros(len(rows), bool)
+        for offset in self._action_offsets.tolist():
+            there = at + offset
+            inside = np.flatnonzero((there >= 0) & (there < length))
+            found[inside] |= known[inside + (there - step)[inside]]
+        return found
 
 
 @dataclass(frozen=True)
@@ -107,7 +157,7 @@ class Transitions:
     """(o_t, a_t, sum of the next n rewards, discount, o_{t+n}) of every step.
 
     The discount is gamma^m, where m <= n steps were summed, and 0 where o_{t+m} is terminal: a time limit does not zero
-    it. A step whose successor is neither known nor terminal is left out.
+    it. A step whose successor is neither known nor terminal is left out, as is one whose action is not known.
 
     Args:
         demos: with rewards.
@@ -137,11 +187,19 @@ class Transitions:
         known = (table.rows > table.length) | (table.ended == TERMINATED)
         self.demos, self.n_step, self.gamma, self.goals, self.extra = demos, n_step, gamma, goals, tuple(extra)
         self.rewards = rewards
-        self._steps = _Steps(demos, table.length - ~known)
+        self._steps = _Steps(demos, table.length - ~known, self._wanted(table.length - ~known))
         self._powers = gamma ** np.arange(n_step + 1)
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    def _wanted(self, counts: Array) -> Array | None:
+        """(sum of counts,) whether the actions of the first steps of each episode are known."""
+        if ACTION_KNOWN not in self.demos.columns:
+            return None
+        self.demos.known_rows()  # says so where there are none
+        begin = np.repeat(self.demos.table.start - np.cumsum(counts) + counts, counts)
+        return self.demos.known(begin + np.arange(int(counts.sum())))
 
     def values(self, key: str) -> Array:
         """(len(self), ...) a step column of all samples, in their order."""

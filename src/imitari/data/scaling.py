@@ -103,7 +103,7 @@ def _fit(demos: Demos, key: str, feature: Feature, kind: ScalingKind) -> Scaling
 
 def _statistics(demos: Demos, key: str) -> tuple[Array, Array, Array, Array]:
     refuse_nonfinite(demos, key)
-    rows, column = demos.rows(), demos.columns[key]
+    rows, column = _rows_of(demos, key), demos.columns[key]
     shape = column.shape[1:]
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     total, square, shift = np.zeros(shape), np.zeros(shape), None
@@ -119,7 +119,7 @@ def _statistics(demos: Demos, key: str) -> tuple[Array, Array, Array, Array]:
 
 
 def _quantiles(demos: Demos, key: str) -> tuple[Array, Array]:
-    rows = demos.rows()
+    rows = _rows_of(demos, key)
     if len(rows) > QUANTILE_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, QUANTILE_ROWS).astype(np.int64)]
     low, high = np.quantile(demos.columns[key].take(rows).astype(np.float64), [0.02, 0.98], axis=0)
@@ -128,11 +128,17 @@ def _quantiles(demos: Demos, key: str) -> tuple[Array, Array]:
 
 def refuse_nonfinite(demos: Demos, key: str) -> None:
     """Raises UserError when the column holds NaN or infinity: names the first such episode and step."""
-    rows, column = demos.rows(), demos.columns[key]
+    rows, column = _rows_of(demos, key), demos.columns[key]
     for begin in range(0, len(rows), SPAN_ROWS):
         finite = np.isfinite(column.take(rows[begin : begin + SPAN_ROWS]))
         if not finite.all():
-            _refuse(demos, key, begin + int(np.argmin(finite.reshape(len(finite), -1).all(1))))
+            row = rows[begin + int(np.argmin(finite.reshape(len(finite), -1).all(1)))]
+            _refuse(demos, key, int(np.flatnonzero(demos.rows() == row)[0]))
+
+
+def _rows_of(demos: Demos, key: str) -> Array:
+    """The steps at which a column says something: an action that is not known says nothing."""
+    return demos.known_rows() if key == ACTION else demos.rows()
 
 
 def _refuse(demos: Demos, key: str, number: int) -> None:

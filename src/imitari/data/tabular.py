@@ -100,6 +100,7 @@ class Steps:
             )
         if demos.has_reward:
             refuse_nonfinite(demos, REWARD)
+        demos.known_rows()  # says so where there are none
         for name in (key, ACTION):
             _refuse_outside(demos, name, demos.feature(name))
         table, rows, codes = demos.table, demos.rows(), demos.columns[key]
@@ -117,7 +118,9 @@ class Steps:
             states,
             demos.spec.action.choices,
         )
-        return steps.pick(np.flatnonzero(~unknown)) if successors else steps
+        known = demos.known(rows)
+        wanted = ~unknown if successors else np.ones(len(rows), bool)
+        return steps.pick(np.flatnonzero(wanted if known is None else wanted & known))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from imitari.core.columns import ArrayColumn, Column, JoinedColumn
 from imitari.core.demos import Demos, EpisodeTable
-from imitari.core.episode import ACTION
+from imitari.core.episode import ACTION, ACTION_KNOWN
 from imitari.core.errors import UserError
 from imitari.core.symmetry import Affine, Symmetry
 
@@ -54,7 +54,8 @@ def _changed(demos: Demos, symmetry: Symmetry) -> Demos:
         )
     columns = {key: _column(demos.columns[key], symmetry.obs[key]) for key in demos.spec.obs}
     columns[ACTION] = _column(demos.columns[ACTION], symmetry.action)
-    kept = {key: column for key, column in demos.columns.items() if key not in columns and key.startswith("next.")}
+    same = [key for key in demos.columns if key.startswith("next.") or key == ACTION_KNOWN]
+    kept = {key: demos.columns[key] for key in same if key not in columns}
     return Demos(demos.spec, {**columns, **kept}, demos.table)
 
 

@@ -60,7 +60,11 @@ def _feature(demos: Demos, key: str) -> dict[str, Any]:
         about["texts"] = len(column.vocabulary)
         about["first"] = str(column.vocabulary[0]) if len(column.vocabulary) else ""
     elif about["kind"] != "image" and column.dtype.kind in "fiub" and np.prod(column.shape[1:]):
-        low, high, mean, bad = _statistics(column, demos.rows())
+        rows = demos.rows()
+        known = demos.known(rows) if key == ACTION else None
+        if known is not None:
+            about["unknown"] = int((~known).sum())
+        low, high, mean, bad = _statistics(column, rows if known is None else rows[known])
         about |= {"min": low, "max": high, "mean": mean, "not_finite": bad}
     return about
 

@@ -25,7 +25,7 @@ class Wanted:
         length: (least, most) number of steps, either None.
         returned: (least, most) sum of rewards, either None.
         source: key -> text that the episode's source must hold there (or in the list that it holds there).
-        finite: no NaN and no infinity in any observation, action or reward.
+        finite: no NaN and no infinity in any observation, reward or known action.
     """
 
     episodes: Sequence[int] | None = None
@@ -85,7 +85,9 @@ def finite(demos: Demos) -> Array:
         if column is None or isinstance(column, TextColumn) or column.dtype.kind != "f":
             continue
         values = column.take(rows).reshape(len(rows), -1)
-        good[owner[~np.isfinite(values).all(1)]] = False
+        bad = ~np.isfinite(values).all(1)
+        known = demos.known(rows) if key == ACTION else None
+        good[owner[bad if known is None else bad & known]] = False
     return good
 
 

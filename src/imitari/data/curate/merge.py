@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imitari.core.demos import Demos
+from imitari.core.episode import ACTION_KNOWN
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature
 from imitari.data.opening import notice
@@ -33,7 +34,8 @@ def merge(parts: Sequence[Demos]) -> Demos:
             _same(key, part.spec.obs[key], first.spec.obs[key], here, there)
         _same("action", part.spec.action, first.spec.action, here, there)
     everywhere = [key for key in first.columns if all(key in part.columns for part in parts)]
-    dropped = dict.fromkeys(key for part in parts for key in part.columns if key not in everywhere)
+    kept = {*everywhere, ACTION_KNOWN}  # a part without it knows all its actions
+    dropped = dict.fromkeys(key for part in parts for key in part.columns if key not in kept)
     if dropped:
         notice(f"columns that not every data set has are left out: {', '.join(dropped)}")
     return Demos.concat(parts)

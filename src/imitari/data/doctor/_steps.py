@@ -82,7 +82,14 @@ class Steps:
         """Observations and action, where they are continuous numbers."""
         keys = [key for key, feature in self.demos.spec.numbers.items() if feature.size]
         action = self.demos.spec.action
-        return [*keys, ACTION] if action.kind == "number" and action.size else keys
+        examined = action.kind == "number" and action.size and self.known.all()
+        return [*keys, ACTION] if examined else keys
+
+    @cached_property
+    def known(self) -> Array:
+        """(N,) whether the action of a step is known. Where some are not, actions are only examined for NaN."""
+        found = self.demos.known(self.rows)
+        return np.ones(len(self.rows), bool) if found is None else found
 
     def extra(self) -> list[str]:
         """Other numeric columns: rewards and labels."""

@@ -21,7 +21,7 @@ JUMP = 20.0  # ratio of spreads that no ordinary episode reaches
 def not_finite(steps: Steps) -> list[Finding]:
     """NaN or infinity in observations, actions, rewards or labels."""
     found: list[Finding] = []
-    for key in [*steps.numeric(), *steps.extra()]:
+    for key in dict.fromkeys([*steps.numeric(), *steps.extra(), ACTION]):
         if steps.demos.columns[key].dtype.kind != "f":
             continue
         values = steps.values(key)
@@ -29,6 +29,8 @@ def not_finite(steps: Steps) -> list[Finding]:
         if np.isfinite(values.sum(dtype=np.float64)):
             continue
         bad = np.asarray(~np.isfinite(values).all(1))
+        if key == ACTION:
+            bad &= steps.known
         for episode, frame, count in steps.first_where(bad):
             found.append(
                 Finding(

@@ -21,6 +21,11 @@ def of_numbers(values: Array) -> Stats:
     return _of(flat, len(values))
 
 
+def of_nothing(shape: tuple[int, ...]) -> Stats:
+    """Of an episode in which a feature of this shape is unknown throughout: zeros, of a count of 0."""
+    return {**_of(np.zeros((1, *shape)), 0)}
+
+
 def of_pictures(frames: Array) -> Stats:
     """Of one episode, a channel at a time and scaled to [0, 1]: (C, 1, 1). frames: (n, height, width, C) uint8."""
     # 256 counts hold all there is to know about the values of a channel.
@@ -58,10 +63,14 @@ class Pool:
         self._low: Array | None = None
         self._high: Array | None = None
         self._count = 0
+        self._nothing: Stats | None = None
         self._sums: dict[str, Array] = {}
 
     def add(self, stats: Stats) -> None:
         count = int(stats["count"][0])
+        if count == 0:
+            self._nothing = stats
+            return
         self._low = stats["min"] if self._low is None else np.minimum(self._low, stats["min"])
         self._high = stats["max"] if self._high is None else np.maximum(self._high, stats["max"])
         # Chan's update keeps the spread exact where the mean is large beside it.
@@ -76,6 +85,8 @@ class Pool:
         self._count = total
 
     def result(self) -> Stats:
+        if self._low is None and self._nothing is not None:
+            return self._nothing
         assert self._low is not None
         assert self._high is not None
         stats = {"min": self._low, "max": self._high, "mean": self._sums["mean"]}

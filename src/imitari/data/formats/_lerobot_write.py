@@ -11,7 +11,7 @@ import numpy as np
 
 from imitari.core.columns import Column, TextColumn
 from imitari.core.demos import ENDINGS, Demos
-from imitari.core.episode import Array
+from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError
 from imitari.core.progress import Progress
 from imitari.data import video
@@ -180,7 +180,7 @@ class _Writer:
             if field.kind == "image":
                 stats[field.key] = statistics.of_pictures(values[statistics.sampled(length)])
             elif field.kind == "number":
-                stats[field.key] = statistics.of_numbers(values.reshape(length, *field.stored))
+                stats[field.key] = self._of_numbers(field, values.reshape(length, *field.stored), start)
         place = self.data.write(arrow.table(cells, self.tabled))
         row: dict[str, Any] = {
             "episode_index": number,
@@ -207,6 +207,12 @@ class _Writer:
         self.meta.write(arrow.row(row), row_place=True)
         self.own.add(ENDINGS[int(table.ended[number])], int(table.success[number]), rows > length, table.source[number])
         self.frames += length
+
+    def _of_numbers(self, field: Field, values: Array, start: int) -> statistics.Stats:
+        """Statistics of a column in an episode; of actions, of those that are known."""
+        known = self.demos.known(start + np.arange(len(values))) if field.key == ACTION else None
+        values = values if known is None else values[known]
+        return statistics.of_numbers(values) if len(values) else statistics.of_nothing(field.stored)
 
     def _bookkeeping(self, number: int, start: int, length: int) -> dict[str, Array]:
         steps = np.arange(length)

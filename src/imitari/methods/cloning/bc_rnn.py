@@ -73,7 +73,7 @@ class RecurrentCloner(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         prediction, _ = self.predict(batch.obs, None)
-        return {"action_loss": masked_mean(prediction.loss(batch.action), batch.valid if self.masked else None)}
+        return {"action_loss": masked_mean(prediction.loss(batch.action), batch.valid if self.masked else batch.known)}
 
     def start(self, count: int) -> State:
         return self.body.start(count)

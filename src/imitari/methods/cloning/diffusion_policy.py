@@ -102,7 +102,7 @@ class Diffuser(Learner):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """E |noise - net(noisy chunk, level, observations)|^2."""
         error = self.process.error(self.network(batch.obs), batch.action)
-        return {"noise_loss": masked_mean(error.mean(-1), batch.valid if self.masked else None)}
+        return {"noise_loss": masked_mean(error.mean(-1), batch.valid if self.masked else batch.known)}
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         count, device = len(next(iter(obs.values()))), next(self.parameters()).device

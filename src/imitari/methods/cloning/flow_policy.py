@@ -83,7 +83,7 @@ class Flow(Learner):
         """E |v(x_t, t, o) - (x1 - x0)|^2 with t uniform."""
         condition = self.encoder(batch.obs).flatten(1)
         error = self.flow.error(partial(self.velocity, condition=condition), batch.action).mean(-1)
-        return {"flow_loss": masked_mean(error, batch.valid if self.masked else None)}
+        return {"flow_loss": masked_mean(error, batch.valid if self.masked else batch.known)}
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         """Euler integration of the velocity from noise at t = 0 to an action chunk at t = 1."""
