@@ -11,9 +11,15 @@ import pytest
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.interaction import interact
+from imitari.core.task import RandomActor
+from imitari.data.opening import open_demos, save_demos
 from imitari.data.replay import Replay
 from imitari.envs import task_named
 from imitari.learn.agent import Agent
+from imitari.learn.blame import blamed
+from imitari.learn.interactive import ONSET, gather
+from imitari.learn.interveners import Watched, intervener
+from imitari.learn.method import method_class
 from imitari.learn.run import Run
 from imitari.methods.online.rlif import InterventionsAsReward
 
@@ -94,3 +100,18 @@ def test_problems_are_one_sentence() -> None:
         InterventionsAsReward.from_json(SMALL).fit(None, run, task_named("two_ways"))
     with pytest.raises(UserError, match="blame_window is 0"):
         InterventionsAsReward(blame_window=0)
+
+
+def test_recorded_interventions_are_rewards_for_learning_offline(tmp_path: Path) -> None:
+    """The paper's variant with IQL: gather under an intervener, blame, save, open, train."""
+    task = task_named("umaze")
+    supervisor = intervener(Watched(delta=0.8), task, task.judge_for, 0)
+    episodes = gather(RandomActor(task.spec), task, supervisor, range(3))
+    taken = sum(int(episode.extra[ONSET].sum()) for episode in episodes)
+    save_demos(blamed(Demos.from_episodes(episodes, task.spec)), tmp_path / "blamed.npz", "npz")
+    demos = open_demos(str(tmp_path / "blamed.npz"))
+    rewards = np.concatenate([episode.reward for episode in demos if episode.reward is not None])
+    assert -rewards.sum() == taken > 20
+    learn = method_class("iql")
+    agent = learn.from_json(dict(learn.smoke)).fit(demos, Run(device="cpu", show=False), task)
+    assert agent.facts["data"]["fingerprint"] == demos.fingerprint()

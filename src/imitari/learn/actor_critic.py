@@ -7,13 +7,12 @@ subset of the targets); Ball et al. 2023 (RLPD: LayerNorm in the critics, the ac
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from imitari.core.batch import Batch
 from imitari.core.errors import UserError
@@ -97,8 +96,8 @@ class SoftActorCritic(Learner):
 
     def actor_loss(self, batch: Batch, action: Tensor, log_density: Tensor) -> Tensor:
         """E[alpha log pi(a | s) - Q(s, a)], a ~ pi."""
-        with held_still(self.critics):
-            values = self.critics(batch.obs, action)
+        still = {name: value.detach() for name, value in self.critics.named_parameters()}
+        values: Tensor = functional_call(self.critics, still, (batch.obs, action))
         value = values.mean(0) if self.actor_value == "mean" else values.amin(0)
         return (self.log_temperature.detach().exp() * log_density - value).mean()
 
@@ -110,16 +109,3 @@ class SoftActorCritic(Learner):
         """A draw while it is trained; afterwards as `acting` says."""
         policy = self.actor({key: value[:, -1] for key, value in obs.items()})
         return (policy.sample() if self.training or self.acting == "sample" else policy.mode).unsqueeze(1)
-
-
-@contextmanager
-def held_still(module: nn.Module) -> Generator[None]:
-    """What is computed inside sends gradients through the module, but none to its parameters."""
-    moving = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in moving:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in moving:
-            parameter.requires_grad_(True)
