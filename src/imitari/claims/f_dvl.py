@@ -120,6 +120,6 @@ CLAIM = Claim(
     "arm has LayerNorm in its values. The last checkpoint counts. Unstable is a training whose loss is not finite, "
     "whose mean largest |V| of a report exceeds twice the largest discounted return, or, for `low_alpha` (extreme "
     "Q-learning with a small scale, judged by its stability alone), whose policy was at least 0.2 and twice as good "
-    "after a sixth, a quarter, a third or half of it. That f-DVL does not collapse follows from its final success: half is "
+    "after 1/6, 1/4, 1/3 or 1/2 of it. That f-DVL does not collapse follows from its final success: half is "
     "asked for; no peak is above one. All three seeds of `low_alpha` must be unstable for its interval to show it.",
 )  # fmt: skip
