@@ -7,6 +7,8 @@ imitari data convert PATH --out NEW.hdf5               to lerobot (folder), robo
 imitari data filter PATH --success --out NEW           keep some episodes
 imitari data merge PATH PATH --out NEW                 several sets as one
 imitari data split PATH --fraction 0.1 --out NEW       a training part and a held-out part, by episode
+imitari data strip PATH --share 0.9 --out NEW          a copy without the actions of some or all episodes
+imitari data label PATH --model RUN --out NEW          infer actions that are not known, with a trained inverse model
 imitari data formats                                   what can be read and written
 """
 
@@ -44,13 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split.add_argument("--fraction", type=float, default=0.1, help="held-out share of the episodes (default 0.1)")
     split.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
     _filter_arguments(_writing(_reading(below.add_parser("filter", help="keep some episodes"))))
+    bare = _writing(_reading(below.add_parser("strip", help="a copy without actions")))
+    bare.add_argument("--share", type=float, default=1.0, help="of the episodes that lose theirs (default 1)")
+    bare.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
+    _label_arguments(_writing(_reading(below.add_parser("label", help="infer actions that are not known"))))
     below.add_parser("formats", help="what can be read and written")
 
 
 def run(args: argparse.Namespace) -> int:
     actions = {
         "info": _info, "doctor": _doctor, "show": _show, "convert": _convert, "merge": _merge, "split": _split,
-        "filter": _filter, "formats": _formats,
+        "filter": _filter, "formats": _formats, "strip": _strip, "label": _label,
     }  # fmt: skip
     return actions[args.action](args)
 
@@ -97,6 +103,20 @@ def _filter_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", type=_pair, action="append", default=[], metavar="KEY=TEXT",
         help="what their source says, such as masks=better or task='lift the cup'; may be repeated",
     )  # fmt: skip
+
+
+def _label_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="RUN", help="folder of a trained inverse model")
+    parser.add_argument("--sampled", action="store_true", help="draw each action instead of taking the likeliest one")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
+    parser.add_argument(
+        "--confidence", type=float, default=0.0, help="leave actions unknown that are inferred with less (default 0)"
+    )
+    parser.add_argument("--engine", default="local", help="local: this process; ray: shards on a cluster")
+    parser.add_argument("--jobs", type=int, default=2, help="shards side by side with --engine ray (default 2)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -343,6 +363,35 @@ def _filter(args: argparse.Namespace) -> int:
         finite=args.finite,
     )
     _save(keep(_open(args), wanted), args.out, args.to)
+    return 0
+
+
+def _strip(args: argparse.Namespace) -> int:
+    from imitari.data.curate.strip import strip
+
+    _save(strip(_open(args), args.share, args.seed), args.out, args.to)
+    return 0
+
+
+def _label(args: argparse.Namespace) -> int:
+    from imitari.jobs.labelling import LabelRequest, label
+
+    request = LabelRequest(
+        model=str(args.model),
+        data=args.path,
+        format=args.format,
+        pixels=args.pixels,
+        cameras=args.cameras,
+        missing_video=args.missing_video,
+        pick="sampled" if args.sampled else "argmax",
+        seed=args.seed,
+        confidence=args.confidence,
+        device=args.device,
+        precision=args.precision,
+    )
+    to = args.to or SUFFIXES.get(args.out.suffix, "lerobot")
+    done = label(request, args.out, to, args.engine, args.jobs, show=not args.quiet)
+    print(f"{args.out}: {len(done)} episodes, {done.steps:,} steps ({to}); {done.provenance.steps[-1]}")
     return 0
 
 

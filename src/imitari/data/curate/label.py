@@ -74,19 +74,20 @@ def with_labels(
     return demos.with_columns(columns, step)
 
 
-def without_idle(demos: Demos, choice: int = -1, least: float = 0.0) -> Demos:
+def without_idle(demos: Demos, choice: int | None = None, least: float = 0.0) -> Demos:
     """The demos with idle steps marked as unknown: they are still seen, and nothing is learned from them.
 
     Args:
         demos: with actions.
-        choice: that means doing nothing; -1: none does.
+        choice: that means doing nothing; None: none does.
         least: numbers of which none is as large as this mean doing nothing; 0: none do.
     """
-    if choice < 0 and not least:
+    if choice is None and not least:
         return demos
     whole = np.arange(demos.columns[ACTION].shape[0])
     action = demos.columns[ACTION].take(whole).reshape(len(whole), -1)
-    still: Array = np.equal(action, choice) if demos.spec.action.kind == "choice" else np.less(np.abs(action), least)
+    discrete = demos.spec.action.kind == "choice"
+    still: Array = np.equal(action, -1 if choice is None else choice) if discrete else np.less(np.abs(action), least)
     idle: Array = np.all(still, axis=1, keepdims=False)
     known = demos.known(whole)
     kept: Array = np.asarray(~idle if known is None else known & ~idle)

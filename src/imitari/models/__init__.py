@@ -1,0 +1,1 @@
+"""Models that stand beside policies: what they learn serves methods and data alike."""
