@@ -52,7 +52,7 @@ CLAIM = Claim(
                 "tuned": {"clone_steps": 1_000},
                 "cloning": {"steps": 1_000},
             },
-            minutes=8,
+            minutes=12,
         ),
         "full": Budget(
             range(6, 26),
