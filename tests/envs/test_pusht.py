@@ -79,3 +79,22 @@ def test_human_demonstrations_replay() -> None:
                 break
         errors.append(np.abs(obs["observation.state"][0, :4] - state[row + 1, :4]).max())
     assert np.median(errors) < 1.0, f"end errors in px: {errors}"
+
+
+def test_the_common_area_is_that_of_polygons() -> None:
+    """Convex polygons cut by a box, against shapely's general intersection."""
+    import shapely
+
+    from imitari.envs._pusht import area_inside
+
+    rng = np.random.default_rng(0)
+    some = 0
+    for _ in range(300):
+        corners = shapely.convex_hull(shapely.multipoints(rng.normal(0, 1, (5, 2))))
+        left, bottom = rng.normal(-0.5, 0.7, 2)
+        box = (left, bottom, left + rng.uniform(0.1, 2), bottom + rng.uniform(0.1, 2))
+        expected = shapely.intersection(corners, shapely.box(*box)).area
+        points = [(float(x), float(y)) for x, y in corners.exterior.coords[:-1]]
+        assert area_inside(points, box) == pytest.approx(expected, abs=1e-12)
+        some += expected > 0
+    assert some > 100

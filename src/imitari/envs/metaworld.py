@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from imitari.core.errors import missing_extra
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Task, World
 from imitari.envs._lockstep import Lockstep
+from imitari.envs._quick import Rotation
 from imitari.envs._rendering import Renderer, backend, import_mujoco
 
 NAMES = (
@@ -106,6 +108,9 @@ def _maker(name: str, limit: int) -> Callable[[], Any]:
         raise missing_extra("metaworld", "sim") from error
     kept: list[Any] = []
     suite_class: Any = ALL_V3_ENVIRONMENTS[name]
+    module = importlib.import_module(suite_class.__module__)
+    if hasattr(module, "Rotation"):
+        vars(module)["Rotation"] = Rotation
 
     class GoalObserved(suite_class):
         def _initialize_simulation(self) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ from imitari.core.errors import missing_extra
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Actor, Task, World
 from imitari.envs._maze_judge import Rehearsal
+from imitari.envs._quick import quick_maze
 from imitari.envs._rendering import import_mujoco
 from imitari.envs._robotics_experts import MazeGuide, Picker, Pusher, Reacher
 from imitari.envs._single import ACHIEVED, GOAL, STATE, Flat, action_feature, flat, image_features, single_task
@@ -129,7 +130,9 @@ def _maker(name: str, options: dict[str, Any]) -> Callable[[], Any]:
     if name not in gymnasium.registry:
         gymnasium.register_envs(suite)
     _mend(joints)
-    return lambda: gymnasium.make(name, disable_env_checker=True, **options).unwrapped
+    quick = quick_maze if name.startswith("PointMaze") else lambda env: env
+
+    return lambda: quick(gymnasium.make(name, disable_env_checker=True, **options).unwrapped)
 
 
 def _mend(joints: Any) -> None:
