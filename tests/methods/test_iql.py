@@ -17,7 +17,7 @@ from imitari.core.episode import Episode
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.learn.agent import Agent
-from imitari.learn.learner import follow_all
+from imitari.learn.learner import trailing
 from imitari.learn.offline import PartlyDecayed, reward_factor
 from imitari.learn.run import Run
 from imitari.methods.offline.iql import ImplicitQ, ImplicitQLearning
@@ -143,8 +143,10 @@ def test_one_optimiser_on_the_sum_equals_three_separate_updates() -> None:
                     assert reached == (None,) * len(theirs)
         for optimiser in three.values():
             optimiser.step()
-        follow_all(together, step + 1)
-        follow_all(apart, step + 1)
+        for copy_of in trailing(together):
+            copy_of.follow(step + 1)
+        for copy_of in trailing(apart):
+            copy_of.follow(step + 1)
     for (name, value), other in zip(together.state_dict().items(), apart.state_dict().values(), strict=True):
         torch.testing.assert_close(value, other, msg=name)
 
@@ -182,7 +184,8 @@ def test_targets_trail_by_polyak_averaging() -> None:
             for name, value in learner.critics.named_parameters():
                 value.add_(torch.randn_like(value))
                 expected[name] = 0.75 * expected[name] + 0.25 * value
-        follow_all(learner, step + 1)
+        for copy_of in trailing(learner):
+            copy_of.follow(step + 1)
     for name, value in learner.target.copy.named_parameters():
         torch.testing.assert_close(value, expected[name])
 

@@ -12,7 +12,7 @@ from imitari.core.episode import Array
 
 
 class Rotation:
-    """In the place of scipy's, which costs a hundred times the arithmetic for one matrix: what Meta-World uses of it."""
+    """In the place of scipy's, which costs far more than its arithmetic for one matrix: what Meta-World uses of it."""
 
     def __init__(self, matrix: Array) -> None:
         self._matrix = matrix

@@ -1,7 +1,8 @@
 """In-sample maximisation: twin critics, a state value near the best recorded actions, a policy that clones by weight.
 
 What implicit Q-learning, extreme Q-learning, f-DVL and ReCOIL share. None of them asks for the value of an action
-outside the data to learn the state value. A method adds how the state value is drawn upwards and what the critics learn.
+outside the data to learn the state value. A method adds how the state value is drawn upwards and what its critics
+learn.
 """
 
 from __future__ import annotations

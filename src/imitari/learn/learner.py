@@ -82,8 +82,6 @@ class Lagged(nn.Module):
             own.copy_(other)
 
 
-def follow_all(learner: nn.Module, step: int) -> None:
-    """Moves every trailing copy inside `learner`."""
-    for module in learner.modules():
-        if isinstance(module, Lagged):
-            module.follow(step)
+def trailing(learner: nn.Module) -> list[Lagged]:
+    """Every trailing copy inside `learner`."""
+    return [module for module in learner.modules() if isinstance(module, Lagged)]

@@ -21,7 +21,7 @@ from imitari.core.progress import Progress
 from imitari.learn.checkpoint import ResumePoint
 from imitari.learn.compilation import Compile, compilation
 from imitari.learn.device import device_named
-from imitari.learn.learner import Learner, follow_all
+from imitari.learn.learner import Learner, trailing
 from imitari.learn.metrics import Metrics
 from imitari.learn.optim import Average, Optim
 from imitari.learn.precision import Precision, autocast, choose
@@ -156,6 +156,7 @@ class Updates:
         self.processes.equalise(learner)
         self.optimiser = optim.build(learner)
         self.parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+        self.trailing = trailing(learner)
         self.average = Average(learner, optim.ema) if optim.ema else None
         self.precision = choose(run.precision, learner, run.place)
         self.point = ResumePoint(run.folder / "resume" / f"{stage}.safetensors", self._key()) if run.folder else None
@@ -213,7 +214,8 @@ class Updates:
         if self.optim.clip:
             terms["_gradient"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.optim.clip, foreach=True)
         self.optimiser.descend()
-        follow_all(self.learner, step + 1)
+        for copy in self.trailing:
+            copy.follow(step + 1)
         self.learner.after_step()
         if self.average:
             self.average.follow(step)
