@@ -7,6 +7,7 @@ Luo, Dong, Zhai, Ma & Levine 2024, "RLIF: Interactive Imitation Learning as Rein
 Differs from the authors' code: steps inside an intervention are stored (as in the paper's pseudo-code; `store_inside`),
 several environments are stepped together, the policy is updated at the critics before the last of their updates, and
 the trained policy acts by its mean unless `acting` is sample. A person with a button is not here: a `Supervisor` is.
+The policy is not evaluated while it learns; how often it is interrupted is logged.
 """
 
 from __future__ import annotations
