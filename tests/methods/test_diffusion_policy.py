@@ -60,9 +60,9 @@ def test_it_takes_one_side_or_the_other_with_the_demonstrated_share(net: str, sa
 
 def test_observations_are_encoded_once_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = DiffusionPolicy.from_preset(None, **DiffusionPolicy.smoke).learner(SPEC).eval()
-    calls = {"encoder": 0, "net": 0}
-    for name in calls:
-        part = getattr(learner, name)
+    parts = {"encoder": learner.get_submodule("encoder"), "net": learner.get_submodule("net.outlet.3")}
+    calls = dict.fromkeys(parts, 0)
+    for name, part in parts.items():
 
         def counted(*_: object, name: str = name) -> None:
             calls[name] += 1

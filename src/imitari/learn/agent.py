@@ -27,6 +27,7 @@ from imitari.learn.method import Method, method_named
 from imitari.learn.precision import autocast
 from imitari.learn.processes import Processes
 from imitari.learn.scaled import DeviceScaler
+from imitari.nets.acting import fix
 
 FORMAT = 1
 
@@ -76,9 +77,12 @@ class Agent:
         self._saved: dict[str, Any] | None = None
 
     def reset(self, count: int, seed: int = 0) -> Memory:
-        """Memory for `count` fresh episodes; `seed` fixes the noise of the policy."""
+        """Memory for `count` fresh episodes; `seed` fixes the noise of the policy.
+
+        From here on, weights of a learner in evaluation mode are taken to stay, until it is put in training mode."""
         shape = (count, self.framing.chunk, *self.spec.action.shape)
         state = self.learner.start(count) if self.learner.recurrent else ()
+        fix(self.learner, count)
         return Memory(
             history=None,
             queue=np.zeros(shape, np.dtype(self.spec.action.dtype)),

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from imitari.nets.acting import MOST_ROWS, Linear
+
+# (noisy chunk (B, C, A), noise level (B,)) -> (B, C, A), to be called at the levels it was made for, in their order.
+Along = Callable[[Tensor, Tensor], Tensor]
 
 
 class LevelEmbedding(nn.Module):
@@ -30,15 +37,15 @@ class _Block(nn.Module):
     def __init__(self, width: int, expansion: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 3 * width)
+        self.modulation = Linear(width, 3 * width)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
         self.body = nn.Sequential(
-            nn.Linear(width, expansion * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(expansion * width, width)
+            Linear(width, expansion * width), nn.SiLU(), nn.Dropout(dropout), Linear(expansion * width, width)
         )
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale, gate = self.modulation(condition).chunk(3, -1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale, gate = modulation.chunk(3, -1)
         return x + (1 + gate) * self.body(self.norm(x) * (1 + scale) + shift)
 
 
@@ -65,11 +72,11 @@ class ChunkMLP(nn.Module):
         super().__init__()
         self.shape = (chunk, action)
         self.level = LevelEmbedding(64)
-        self.read_level = nn.Linear(64, width)
-        self.read_condition = nn.Sequential(nn.Linear(condition, width), nn.SiLU(), nn.Linear(width, width))
-        self.inlet = nn.Linear(chunk * action, width)
+        self.read_level = Linear(64, width)
+        self.read_condition = nn.Sequential(Linear(condition, width), nn.SiLU(), Linear(width, width))
+        self.inlet = Linear(chunk * action, width)
         self.blocks = nn.ModuleList(_Block(width, expansion, dropout) for _ in range(depth))
-        last = nn.Linear(width, chunk * action)
+        last = Linear(width, chunk * action)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.outlet = nn.Sequential(nn.LayerNorm(width), last)
@@ -77,8 +84,23 @@ class ChunkMLP(nn.Module):
     def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         """Noisy chunk (B, C, A), level (B,), condition (B, F) to (B, C, A)."""
         seen = self.read_condition(condition)
-        modulation = functional.silu(seen + self.read_level(self.level(level)))
+        return self._modulated(noisy, seen, self._modulations(self.level(level), seen))
+
+    def along(self, levels: Tensor, condition: Tensor) -> Along:
+        """`forward` for calls at each of the `levels` (S,), in this order: all modulations are made at once."""
+        seen = self.read_condition(condition)
+        if len(levels) * len(seen) > MOST_ROWS:  # one product a step does as well there, and needs less memory
+            return lambda noisy, level: self._modulated(noisy, seen, self._modulations(self.level(level), seen))
+        steps = zip(*self._modulations(self.level(levels).unsqueeze(1), seen), strict=True)
+        return lambda noisy, _: self._modulated(noisy, seen, next(steps))
+
+    def _modulations(self, level: Tensor, seen: Tensor) -> list[Tensor]:
+        """Embedded levels (..., E) and condition (B, W) to shift, scale and gate of each block (..., B, 3 W)."""
+        mixed = functional.silu(seen + self.read_level(level))
+        return [cast(_Block, block).modulation(mixed) for block in self.blocks]
+
+    def _modulated(self, noisy: Tensor, seen: Tensor, modulations: Iterable[Tensor]) -> Tensor:
         x = self.inlet(noisy.flatten(1)) + seen
-        for block in self.blocks:
+        for block, modulation in zip(self.blocks, modulations, strict=True):
             x = block(x, modulation)
         return self.outlet(x).unflatten(-1, self.shape)

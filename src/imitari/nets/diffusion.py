@@ -19,7 +19,13 @@ Network = Callable[[Tensor, Tensor], Tensor]
 
 
 class Process(Protocol):
-    """A way from standard normal noise to data of order one."""
+    """A way from standard normal noise to data of order one.
+
+    Attributes:
+        path: (S,) the levels at which `sample` calls the network, in this order, once each.
+    """
+
+    path: Tensor
 
     def error(self, network: Network, clean: Tensor) -> Tensor:
         """Squared error of each element of `clean` (B, ...), at a level drawn for each sample."""
@@ -45,6 +51,7 @@ class NoiseDiffusion(nn.Module):
     """
 
     kept: Tensor
+    path: Tensor
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class NoiseDiffusion(nn.Module):
         # alpha-bar of the paper: the share of the variance that is still data after each level.
         self.register_buffer("kept", kept_variance(levels, schedule).float(), persistent=False)
         self.visited = [round(value) for value in torch.linspace(levels - 1, 0, steps).tolist()]
+        self.register_buffer("path", torch.tensor([number / levels for number in self.visited]), persistent=False)
 
     def error(self, network: Network, clean: Tensor) -> Tensor:
         number = torch.randint(self.levels, (len(clean),), device=clean.device)
@@ -72,8 +80,8 @@ class NoiseDiffusion(nn.Module):
     def sample(self, network: Network, noise: Tensor) -> Tensor:
         x = noise
         shares = [float(self.kept[number]) for number in self.visited]
-        for number, kept, after in zip(self.visited, shares, [*shares[1:], 1.0], strict=True):
-            guess = network(x, torch.full((len(x),), number / self.levels, device=x.device)).float()
+        for level, kept, after in zip(self.path, shares, [*shares[1:], 1.0], strict=True):
+            guess = network(x, level.expand(len(x))).float()
             clean = (x - math.sqrt(1 - kept) * guess) / math.sqrt(kept)
             if self.bound is not None:
                 clean = clean.clamp(-self.bound, self.bound)
@@ -96,6 +104,8 @@ class ScoreDiffusion(nn.Module):
         centre, width: of the logarithm of the noise in training (P_mean, P_std).
     """
 
+    path: Tensor
+
     def __init__(
         self,
         steps: int = 10,
@@ -111,6 +121,8 @@ class ScoreDiffusion(nn.Module):
         ramp = torch.linspace(1, 0, steps, dtype=torch.float64)
         low, high = least ** (1 / curve), most ** (1 / curve)
         self.noises = [*((low + ramp * (high - low)) ** curve).tolist(), 0.0]
+        visited = torch.tensor([self.noises[0], *(noise for noise in self.noises[1:-1] for _ in range(2))])
+        self.register_buffer("path", self._level(visited), persistent=False)
 
     def error(self, network: Network, clean: Tensor) -> Tensor:
         noise = torch.exp(self.centre + self.width * torch.randn(len(clean), device=clean.device))
@@ -153,9 +165,14 @@ class Flow(nn.Module):
         solver: "euler" (one network call a step) or "heun" (two).
     """
 
+    path: Tensor
+
     def __init__(self, steps: int = 10, solver: Literal["euler", "heun"] = "euler") -> None:
         super().__init__()
         self.steps, self.solver = steps, solver
+        starts = 1 - torch.arange(steps) / steps
+        path = starts if solver == "euler" else torch.stack([starts, starts - 1 / steps], 1).flatten()
+        self.register_buffer("path", path, persistent=False)
 
     def error(self, network: Network, clean: Tensor) -> Tensor:
         level = torch.rand(len(clean), device=clean.device)
@@ -164,12 +181,11 @@ class Flow(nn.Module):
         return (network(noisy, level).float() - (clean - noise)).square()
 
     def sample(self, network: Network, noise: Tensor) -> Tensor:
-        x, step = noise, 1 / self.steps
-        for number in range(self.steps):
-            level = torch.full((len(x),), 1 - number * step, device=x.device)
-            velocity = network(x, level).float()
+        x, step, levels = noise, 1 / self.steps, iter(self.path)
+        for _ in range(self.steps):
+            velocity = network(x, next(levels).expand(len(x))).float()
             if self.solver == "heun":
-                velocity = (velocity + network(x + step * velocity, level - step).float()) / 2
+                velocity = (velocity + network(x + step * velocity, next(levels).expand(len(x))).float()) / 2
             x = x + step * velocity
         return x
 

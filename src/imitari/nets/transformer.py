@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from imitari.nets.denoiser import LevelEmbedding
+from imitari.nets.acting import Linear
+from imitari.nets.denoiser import Along, LevelEmbedding
 
 
 class Attention(nn.Module):
@@ -25,9 +27,9 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key_value = Linear(width, 2 * width)
+        self.out = Linear(width, width)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """(B, N, W) attends to (B, M, W); mask (B, M) is True where the memory may be looked at."""
@@ -65,7 +67,7 @@ class Layer(nn.Module):
         self.first = first
         self.own = Attention(width, heads, dropout)
         self.other = Attention(width, heads, dropout) if cross else None
-        self.linear = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Dropout(dropout), nn.Linear(inner, width))
+        self.linear = nn.Sequential(Linear(width, inner), nn.GELU(), nn.Dropout(dropout), Linear(inner, width))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
         self.drop = nn.Dropout(dropout)
 
@@ -73,14 +75,20 @@ class Layer(nn.Module):
         self, x: Tensor, memory: Tensor | None = None, mask: Tensor | None = None, causal: bool = False
     ) -> Tensor:
         """(B, N, W) to (B, N, W); mask (B, N) hides tokens of the sequence itself where it is False."""
-        norms = iter(self.norms)
-        norm = next(norms)
+        return self.finish(self.begin(x, mask, causal), memory)
+
+    def begin(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """The part that does not depend on the memory: self-attention."""
+        norm = self.norms[0]
         inside = norm(x) if self.first else x
-        x = self._joined(x, self.own(inside, inside, mask, causal), norm)
+        return self._joined(x, self.own(inside, inside, mask, causal), norm)
+
+    def finish(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
+        """What comes after `begin`."""
         if self.other is not None and memory is not None:
-            norm = next(norms)
+            norm = self.norms[1]
             x = self._joined(x, self.other(norm(x) if self.first else x, memory), norm)
-        norm = next(norms)
+        norm = self.norms[-1]
         return self._joined(x, self._widened(norm(x) if self.first else x), norm)
 
     def _widened(self, x: Tensor) -> Tensor:
@@ -118,6 +126,14 @@ class Transformer(nn.Module):
             x = layer(x, memory, mask, causal)
         return self.norm(x)
 
+    def finish(self, begun: Tensor, memory: Tensor) -> Tensor:
+        """`forward` of a sequence with which the first layer has begun (`Layer.begin`)."""
+        first, *others = self.layers
+        x = cast(Layer, first).finish(begun, memory)
+        for layer in others:
+            x = layer(x, memory)
+        return self.norm(x)
+
 
 def positions(count: int, width: int) -> Tensor:
     """Sines and cosines of the position (Vaswani et al. 2017, section 3.5): (count, width)."""
@@ -150,8 +166,8 @@ class ChunkTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
-        self.observe = nn.Linear(condition, width)
-        self.read = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
+        self.observe = Linear(condition, width)
+        self.read = nn.Sequential(Linear(width, 4 * width), nn.SiLU(), Linear(4 * width, width))
         self.inlet = nn.Linear(action, width)
         self.place = nn.Parameter(0.02 * torch.randn(chunk, width))
         self.time = nn.Parameter(0.02 * torch.randn(1 + history, width))
@@ -164,6 +180,16 @@ class ChunkTransformer(nn.Module):
 
     def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         """Noisy chunk (B, C, A), noise level (B,) and a prepared condition to (B, C, A)."""
-        token = self.read(self.level(level).unsqueeze(1) + self.time[:1])
+        return self._seeing(noisy, self._token(level), condition)
+
+    def along(self, levels: Tensor, condition: Tensor) -> Along:
+        """`forward` for calls at each of the `levels` (S,), in this order: all their tokens are made at once."""
+        tokens = iter(self._token(levels).split(1))
+        return lambda noisy, _: self._seeing(noisy, next(tokens).expand(len(noisy), -1, -1), condition)
+
+    def _token(self, level: Tensor) -> Tensor:
+        return self.read(self.level(level).unsqueeze(1) + self.time[:1])
+
+    def _seeing(self, noisy: Tensor, token: Tensor, condition: Tensor) -> Tensor:
         memory = torch.cat([token, condition], 1)
         return self.outlet(self.body(self.inlet(noisy) + self.place, memory, causal=True))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from imitari.core.errors import UserError
-from imitari.nets.denoiser import LevelEmbedding
+from imitari.nets.acting import Linear
+from imitari.nets.denoiser import Along, LevelEmbedding
 
 
 class StepConvolution(nn.Module):
@@ -28,7 +29,7 @@ class StepConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
-        self.product = nn.Linear(kernel * inputs, outputs)
+        self.product = Linear(kernel * inputs, outputs)
         self._place: tuple[Any, Tensor, Tensor] = (None, torch.empty(0), torch.empty(0))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class StepConvolution(nn.Module):
         if x is not None:
             self.inlet(*x.shape[:2]).copy_(x)
         copies = self._place[2]
-        rows = functional.linear(copies.reshape(-1, copies.shape[-1]), self.product.weight, self.product.bias)
+        rows = self.product(copies.reshape(-1, copies.shape[-1]))
         return rows.view(copies.shape[0], copies.shape[1], -1)
 
 
@@ -109,7 +110,7 @@ class _Block(nn.Module):
         super().__init__()
         self.first = _Unit(inputs, outputs, kernel, groups)
         self.second = _Unit(outputs, outputs, kernel, groups)
-        self.skip = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
+        self.skip = Linear(inputs, outputs) if inputs != outputs else nn.Identity()
         self.film = 2 * outputs
 
     def forward(self, x: Tensor, film: Tensor) -> Tensor:
@@ -171,8 +172,8 @@ class ChunkUNet(nn.Module):
         self.lengthen = nn.ModuleList(_Doubling(thin) for _, thin in steps)
         self.outlet = _Unit(first, first, kernel, groups).append(nn.Linear(first, action))
         self.widths = [part.film for part in self.modules() if isinstance(part, _Block)]
-        self.film_level = nn.Linear(level, sum(self.widths))
-        self.film_condition = nn.Linear(condition * history, sum(self.widths), bias=False)
+        self.film_level = Linear(level, sum(self.widths))
+        self.film_condition = Linear(condition * history, sum(self.widths), bias=False)
 
     def prepare(self, features: Tensor) -> Tensor:
         """Features (B, H, F) of the observations to the condition of `forward`: the same at every noise level."""
@@ -180,7 +181,14 @@ class ChunkUNet(nn.Module):
 
     def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         """Noisy chunk (B, C, A), noise level (B,) and a prepared condition to (B, C, A)."""
-        film = self.film_level(self.level(level)) + condition
+        return self._modulated(noisy, self.film_level(self.level(level)) + condition)
+
+    def along(self, levels: Tensor, condition: Tensor) -> Along:
+        """`forward` for calls at each of the `levels` (S,), in this order: all their terms are made at once."""
+        films = iter(self.film_level(self.level(levels)).split(1))
+        return lambda noisy, _: self._modulated(noisy, next(films) + condition)
+
+    def _modulated(self, noisy: Tensor, film: Tensor) -> Tensor:
         if not torch.is_grad_enabled() and film.dtype == noisy.dtype == self.film_level.weight.dtype:
             return self._act(noisy, film)
         films = iter(film.split(self.widths, -1))

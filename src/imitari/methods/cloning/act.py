@@ -11,7 +11,7 @@ unless `prenorm` is off; images pass a small residual trunk, not a pretrained Re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,10 @@ from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.run import Run
+from imitari.nets.acting import Fixed
 from imitari.nets.encoder import NumberEncoder, ObsTokens
 from imitari.nets.heads.actions import masked_mean
-from imitari.nets.transformer import Transformer, positions
+from imitari.nets.transformer import Layer, Transformer, positions
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class ActionChunking(Trained):
         return clone(self, demos, run, task, obs_scaling="meanstd", action_scaling="meanstd")
 
 
-class Chunker(Learner):
+class Chunker(Fixed, Learner):
     """Encoder of the style, encoder of the observations, decoder of the actions."""
 
     def __init__(self, method: ActionChunking, spec: Spec) -> None:
@@ -115,10 +116,18 @@ class Chunker(Learner):
         """Observations (B, H, ...) and latent (B, Z), zero where None, to the chunk (B, C, A)."""
         tokens = self.observe(obs)
         if self.read_latent is not None:
-            latent = tokens.new_zeros(len(tokens), self.method.latent) if latent is None else latent
-            tokens = torch.cat([self.read_latent(latent).unsqueeze(1).to(tokens.dtype), tokens], 1)
-        queries = self.queries.expand(len(tokens), -1, -1)
-        return self.outlet(self.decoder(queries, self.encoder(tokens)))
+            style = self.read_latent.bias.expand(len(tokens), -1) if latent is None else self.read_latent(latent)
+            tokens = torch.cat([style.unsqueeze(1).to(tokens.dtype), tokens], 1)
+        memory = self.encoder(tokens)
+        if self.fixed:
+            begun = self.keep(lambda: self._first.begin(self.queries[None]), self.queries, *self._first.parameters())
+            return self.outlet(self.decoder.finish(begun.expand(len(tokens), -1, -1), memory))
+        return self.outlet(self.decoder(self.queries.expand(len(tokens), -1, -1), memory))
+
+    @property
+    def _first(self) -> Layer:
+        """The first layer of the decoder: its self-attention sees the queries alone, which no observation changes."""
+        return cast(Layer, self.decoder.layers[0])
 
 
 class StyleEncoder(nn.Module):

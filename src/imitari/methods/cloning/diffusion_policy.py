@@ -101,13 +101,14 @@ class Diffuser(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """E |noise - net(noisy chunk, level, observations)|^2."""
-        error = self.process.error(self.network(batch.obs), batch.action)
+        error = self.process.error(partial(self.net, condition=self.condition(batch.obs)), batch.action)
         return {"noise_loss": masked_mean(error.mean(-1), batch.valid if self.masked else batch.known)}
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         count, device = len(next(iter(obs.values()))), next(self.parameters()).device
-        return self.process.sample(self.network(obs), torch.randn(count, *self.shape, device=device))
+        network = self.net.along(self.process.path, self.condition(obs))
+        return self.process.sample(network, torch.randn(count, *self.shape, device=device))
 
-    def network(self, obs: dict[str, Tensor]) -> partial[Tensor]:
-        """The denoiser for these observations, which are encoded once, whatever the number of steps."""
-        return partial(self.net, condition=self.net.prepare(self.encoder(obs)))
+    def condition(self, obs: dict[str, Tensor]) -> Tensor:
+        """What the denoiser needs of the observations, which are encoded once, whatever the number of steps."""
+        return self.net.prepare(self.encoder(obs))

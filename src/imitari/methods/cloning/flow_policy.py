@@ -89,4 +89,4 @@ class Flow(Learner):
         """Euler integration of the velocity from noise at t = 0 to an action chunk at t = 1."""
         condition = self.encoder(obs).flatten(1)
         noise = torch.randn(len(condition), *self.shape, device=condition.device)
-        return self.flow.sample(partial(self.velocity, condition=condition), noise)
+        return self.flow.sample(self.velocity.along(self.flow.path, condition), noise)

@@ -1,0 +1,101 @@
+"""What networks may keep of their weights while an agent acts, such as weights laid out for products of few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Value = TypeVar("Value")
+
+# Laying weights out anew gains where they are read from memory (from about this many on) and where rows are few.
+LEAST_WEIGHTS, MOST_ROWS = 100_000, 128
+
+
+class Fixed(nn.Module):
+    """A module that may keep values made of its weights after `fix`, when these do not change.
+
+    Training mode, a call that wants gradients and a move to another device or type end that. Weights written in place
+    (by `load_state_dict`) are noticed by their version. Optimisers that write without raising it need gradients first.
+    """
+
+    _count: int = 0
+    _kept: tuple[tuple[int, ...], Any] | None = None
+
+    def fix(self, count: int) -> None:
+        """Allows values to be kept, for acting on `count` samples; other ones start anew."""
+        if self._count != count:
+            self._count, self._kept = count, None
+
+    def release(self) -> None:
+        self._count, self._kept = 0, None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether `keep` may be called now."""
+        if not self._count:
+            return False
+        if torch.is_grad_enabled():
+            self.release()
+        return bool(self._count) and not torch.is_autocast_enabled("cpu")
+
+    def keep(self, make: Callable[[], Value], *weights: Tensor) -> Value:
+        """What `make` gave when it was last called with these weights as they are."""
+        versions = tuple([weight._version for weight in weights])  # pyright: ignore[reportPrivateUsage]
+        if self._kept is None or self._kept[0] != versions:
+            self._kept = (versions, make())
+        return cast(Value, self._kept[1])
+
+    def train(self, mode: bool = True) -> Any:
+        self.release()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self.release()
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy may be trained, and weights that were laid out cannot be copied.
+        return {**self.__dict__, "_count": 0, "_kept": None}
+
+
+def fix(module: nn.Module, count: int) -> None:
+    """Tells the parts of a module in evaluation mode that they will act on `count` samples, with weights that stay."""
+    if module.training:
+        return
+    for part in module.modules():
+        if isinstance(part, Fixed) and not any(weight.is_inference() for weight in part.parameters()):
+            part.fix(count)
+
+
+class Linear(Fixed, nn.Linear):
+    """`nn.Linear`, with weights laid out for the number of rows while it is fixed.
+
+    A product of few rows takes as long as its weights take to be read. In rows, they are read at two thirds of the
+    memory's rate (7 of 12 GB/s with 4 rows of 5120 inputs), laid out for the product at nine tenths.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self._count and self.fixed:
+            rows = input.numel() // self.in_features
+            if 1 < rows <= MOST_ROWS and self._worthwhile():
+                made_for, packed = self.keep(lambda: (rows, _laid_out(self.weight, rows)), self.weight)
+                if made_for == rows:
+                    return torch.ops.mkl._mkl_linear(input, packed, self.weight, self.bias, rows)
+        return functional.linear(input, self.weight, self.bias)
+
+    def _worthwhile(self) -> bool:
+        weight = self.weight
+        return (
+            weight.device.type == "cpu"
+            and weight.dtype == torch.float32
+            and weight.numel() >= LEAST_WEIGHTS
+            and torch.backends.mkl.is_available()
+        )
+
+
+def _laid_out(weight: Tensor, rows: int) -> Tensor:
+    return torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
