@@ -115,7 +115,8 @@ class Shards:
 
     def facts(self) -> dict[str, Any]:
         """What decides the labels: equal facts, equal labels."""
-        settings = {key: value for key, value in asdict(self.request).items() if key not in ("model", "confidence")}
+        without = ("model", "data", "confidence")  # identity and fingerprint say it better than paths
+        settings = {key: value for key, value in asdict(self.request).items() if key not in without}
         return json.loads(json.dumps({**settings, "who": self.name, "data fingerprint": self.demos.fingerprint()}))
 
     def labels(self, number: int) -> Labels:
@@ -208,7 +209,8 @@ def _on_ray(work: Shards, journal: Path, waiting: Sequence[int], together: int, 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
     remote: Any = ray.remote(num_cpus=1, max_retries=0)(_shard)
-    words = json.dumps(asdict(work.request))
+    places = {key: _absolute(getattr(work.request, key)) for key in ("model", "data")}
+    words = json.dumps({**asdict(work.request), **places})
     check = hashlib.sha256(json.dumps(work.facts(), sort_keys=True).encode()).hexdigest()
     left, running, began = list(waiting), dict[Any, int](), len(work.shards) - len(waiting)
     try:
@@ -229,6 +231,10 @@ def _on_ray(work: Shards, journal: Path, waiting: Sequence[int], together: int, 
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+
+
+def _absolute(place: str) -> str:
+    return str(Path(place).resolve()) if Path(place).exists() else place
 
 
 _OPEN: dict[str, Shards] = {}
