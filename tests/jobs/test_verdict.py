@@ -6,7 +6,7 @@ import pytest
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.evaluate.intervals import crossed_interval, crossed_mean_interval
-from imitari.jobs.claim import Derived, Difference, Level, NotWorse
+from imitari.jobs.claim import Derived, Difference, Level, NotWorse, Seen
 from imitari.jobs.verdict import arm_facts, judge
 
 
@@ -123,3 +123,13 @@ def test_a_number_that_is_not_finite_is_no_verdict() -> None:
     slope = Derived("log of nothing", ("zero",), lambda m: float(np.log(m[0])), at_most=0.0)
     with pytest.raises(UserError, match="log of nothing"), np.errstate(all="ignore"):
         judge([slope], {"zero": outcomes("zero", np.zeros((2, 3)), "total")}, "total")
+
+
+def test_what_was_seen_in_one_seed_has_no_interval() -> None:
+    """Two of three seeds have a mean of at most 0.25: enough where two are asked for, too few where three are."""
+    rows = {"arm": outcomes("arm", np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0]]))}
+    found = judge([Seen("arm", at_most=0.25, seeds=2)], rows)[0]
+    assert (found.estimate, found.low, found.high, found.margin) == pytest.approx((2 / 3,) * 4)
+    assert found.holds
+    assert not judge([Seen("arm", at_most=0.25, seeds=3)], rows)[0].holds
+    assert not judge([Seen("arm", at_most=-0.1)], rows)[0].holds

@@ -121,7 +121,23 @@ class Derived:
     at_most: float | None = None
 
 
-Criterion = Difference | NotWorse | Level | Derived
+@dataclass(frozen=True)
+class Seen:
+    """In at least `seeds` training seeds the mean of `arm` is at most `at_most`: that something happens at all.
+
+    Said of the seeds that were run alone, and therefore without an interval.
+    """
+
+    arm: str
+    at_most: float
+    seeds: int = 1
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return (self.arm,)
+
+
+Criterion = Difference | NotWorse | Level | Derived | Seen
 
 
 @dataclass(frozen=True)

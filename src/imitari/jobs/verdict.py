@@ -12,7 +12,7 @@ from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval
 from imitari.evaluate.outcomes import by_seed
-from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse
+from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse, Seen
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def _finding(criterion: Criterion, tables: Mapping[str, Any], limits: tuple[floa
         return _level(criterion, found)
     if isinstance(criterion, Derived):
         return _level(criterion, _derived(criterion, tables))
+    if isinstance(criterion, Seen):
+        return _seen(criterion, tables[criterion.arm])
     first, second = criterion.arms
     found = crossed_interval(tables[second], tables[first], limits=limits)
     if isinstance(criterion, Difference):
@@ -113,6 +115,15 @@ def _level(criterion: Level | Derived, found: Interval) -> Finding:
         holds = holds and found.high <= criterion.at_most
     kind = "level" if isinstance(criterion, Level) else "derived"
     return _pack(kind, criterion, found, " and ".join(parts), holds)
+
+
+def _seen(criterion: Seen, table: Any) -> Finding:
+    """The share of seeds, as it was seen: its two limits are the share itself."""
+    share = float((table.mean(1) <= criterion.at_most).mean())
+    least = criterion.seeds / len(table)
+    words = f"share of seeds with {criterion.arm} at most {criterion.at_most:g} (no interval)"
+    holds = share >= least
+    return Finding("derived", criterion.arms, share, share, share, 0.95, f"at least {least:.3g}", holds, least, words)
 
 
 def _pack(kind: str, criterion: Criterion, found: Interval, needs: str, holds: bool) -> Finding:
