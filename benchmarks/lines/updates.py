@@ -208,6 +208,15 @@ CASES = (
         ),
         "Updates on transitions that are there already; nobody acts.",
     ),
+    Case(
+        "proximal policy optimisation, 2 x 64, batch 64",
+        STEPS,
+        "ppo",
+        {"hidden": [64, 64], "batch": 64},
+        {},
+        (imitation("ppo", [64, 64], 64),),
+        "Updates on a round that is there already; nobody acts.",
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from _data import episodes
 from _serve import settings
@@ -26,12 +27,15 @@ from imitari.data.sampling import Batches, Transitions
 from imitari.data.scaling import Scaler
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, Trained, method_class
+from imitari.learn.onpolicy import OnPolicy
 from imitari.learn.optim import Optim
 from imitari.learn.precision import autocast, choose
+from imitari.learn.rollout import ADVANTAGE, LOG_DENSITY, RETURN, VALUE, Rollout
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 
 Source = Callable[[int], Batch]
+ROUND = 2048  # steps of a round of acting
 
 
 class MeasuredRun(Run):
@@ -135,7 +139,17 @@ def train_without_acting(method: Method, demos: Demos, run: Run) -> None:
     assert isinstance(method, Trained)
     learner = run.build(lambda: method.learner(demos.spec))
     scaler = DeviceScaler(Scaler.fit(demos, "meanstd", "minmax"), demos.spec, run.place)
-    run.train(learner, Batches(Transitions(demos), method.batch, 0), method.optim(), method.steps, scaler)
+    source = rollout(demos) if isinstance(method, OnPolicy) else Transitions(demos)
+    run.train(learner, Batches(source, method.batch, 0), method.optim(), method.steps, scaler)
+
+
+def rollout(demos: Demos) -> Rollout:
+    """A round as if it had been acted out: the same transitions with random advantages."""
+    everything = Transitions(demos).gather(np.arange(ROUND))
+    numbers = np.random.default_rng(0).standard_normal((4, ROUND)).astype(np.float32)
+    return Rollout(
+        everything.obs, everything.action, dict(zip((LOG_DENSITY, ADVANTAGE, RETURN, VALUE), numbers, strict=True))
+    )
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Updates of imitation's behaviour cloning and of the soft actor-critic of Stable-Baselines3, by their own `train`.
+"""Updates of imitation's behaviour cloning and of two methods of Stable-Baselines3, by their own `train`.
 
-Settings: method ("bc" or "sac"), hidden, batch, data.
+Settings: method ("bc", "sac" or "ppo"), hidden, batch, data.
 """
 
 import gymnasium
@@ -83,11 +83,48 @@ def actor_critic(given, data):
     return step, sum(value.numel() for value in parts)
 
 
+def policy_optimisation(given, data):
+    """`train` passes over a round of 2,048 steps once, so that updates come in groups."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.logger import Logger
+
+    obs, action, reward, _, _ = data
+    rows, group = 2048, 2048 // given["batch"]
+    model = PPO(
+        "MlpPolicy",
+        Still(*spaces(data)),
+        n_steps=rows,
+        batch_size=given["batch"],
+        n_epochs=1,
+        policy_kwargs={"net_arch": list(given["hidden"])},
+        device="cpu",
+    )
+    model.set_logger(Logger(None, []))
+    model._current_progress_remaining = 1.0
+    model.rollout_buffer.reset()
+    for number in range(rows):
+        one = slice(number, number + 1)
+        model.rollout_buffer.add(obs[one], action[one], reward[one], np.zeros(1), torch.zeros(1), torch.zeros(1))
+    model.rollout_buffer.compute_returns_and_advantage(torch.zeros(1), np.zeros(1))
+    spare = [0]
+
+    def step(count):
+        while spare[0] < count:
+            model.train()
+            spare[0] += group
+        spare[0] -= count
+
+    return step, sum(value.numel() for value in model.policy.parameters())
+
+
+METHODS = {"bc": cloning, "sac": actor_critic, "ppo": policy_optimisation}
+
+
 def main():
     given = settings()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    step, parameters = {"bc": cloning, "sac": actor_critic}[given["method"]](given, transitions(given["data"]))
+    step, parameters = METHODS[given["method"]](given, transitions(given["data"]))
     serve(timed(step), batch=given["batch"], parameters=parameters)
 
 
