@@ -99,7 +99,6 @@ CLAIM = Claim(
         "chi_square": Arm("f_dvl", {**SHARED, "divergence": "chi_square"}),
         "total_variation": Arm("f_dvl", {**SHARED, "divergence": "total_variation"}),
         "iql": Arm("iql", {**SHARED, "expectile": 0.9}),
-        "xql": Arm("xql", {**SHARED, "alpha": 1.0}),
         "low_alpha": Arm("xql", {**SHARED, "alpha": 0.1}),
         "cloning": Arm("bc", {"hidden": [64, 64], "head": "gmm"}),
     },
@@ -126,6 +125,6 @@ CLAIM = Claim(
     "Q-learning with a small scale, is asked for its stability alone. That it is unstable in one seed is a statement "
     "about the seeds that were run, without an interval; the paper's bound of 7 on the exponent is on. The scale was "
     "searched for: on tuning seed 1000, alpha of 1, 0.2, 0.12, 0.05, 0.02 and 0.01 (the smallest ones without the "
-    "bound) gave neither a loss that is not finite nor a |V| beyond twice the bound; 0.1 with the bound lost its "
-    "policy after 0.58.",
+    "bound) gave neither a loss that is not finite nor a |V| beyond twice the bound, and 1 solved every start; 0.1 with "
+    "the bound lost its policy after 0.58. On seed 1001, 0.1 and 0.07 stayed good and 0.05 never became so.",
 )  # fmt: skip
