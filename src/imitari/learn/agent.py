@@ -75,6 +75,9 @@ class Agent:
         self._acting = self.precision if self.device.type == "cuda" else "fp32"
         self._scale = DeviceScaler(scaler, spec, self.device)
         self._saved: dict[str, Any] | None = None
+        low, high = spec.action.low, spec.action.high
+        bounded = spec.action.kind == "number" and low is not None and high is not None
+        self._box = (np.asarray(low), np.asarray(high)) if bounded else None
 
     def reset(self, count: int, seed: int = 0) -> Memory:
         """Memory for `count` fresh episodes; `seed` fixes the noise of the policy.
@@ -100,7 +103,7 @@ class Agent:
         if len(due):
             memory.queue[due] = self._blended(due, self._decide(due, memory), memory)
             memory.cursor[due] = 0
-        action = np.take_along_axis(memory.queue, memory.cursor.reshape(-1, 1, 1), axis=1)[:, 0]
+        action = memory.queue[np.arange(len(memory.cursor)), memory.cursor]
         memory.cursor += 1
         memory.clock += 1
         return action, memory
@@ -124,8 +127,10 @@ class Agent:
 
     def _remember(self, obs: Obs, memory: Memory) -> None:
         width = self.framing.history
-        now = {key: np.asarray(obs[key])[:, None] for key in self.spec.obs}
-        if memory.history is None:
+        now = {key: np.array(obs[key])[:, None] for key in self.spec.obs}  # a copy: worlds may write in place
+        if width == 1:
+            memory.history = now
+        elif memory.history is None:
             memory.history = {key: np.repeat(value, width, axis=1) for key, value in now.items()}
         else:
             kept = memory.history
@@ -133,7 +138,10 @@ class Agent:
 
     def _decide(self, due: Array, memory: Memory) -> Array:
         assert memory.history is not None
-        obs = self._scale.obs({key: value[due] for key, value in memory.history.items()})
+        everyone = len(due) == len(memory.cursor)
+        obs = self._scale.obs(
+            memory.history if everyone else {key: value[due] for key, value in memory.history.items()}
+        )
         outside = torch.get_rng_state()
         torch.set_rng_state(memory.random)
         try:
@@ -153,8 +161,8 @@ class Agent:
 
     def _bounded(self, action: Array) -> Array:
         feature = self.spec.action
-        if feature.kind == "number" and feature.low is not None and feature.high is not None:
-            action = np.clip(action, np.asarray(feature.low), np.asarray(feature.high))
+        if self._box:
+            action = np.clip(action, *self._box)
         return action.astype(np.dtype(feature.dtype))
 
     def check(self, spec: Spec, where: str) -> None:

@@ -96,11 +96,12 @@ class _Unit(nn.Sequential):
         return cast(StepConvolution, self._modules["0"])
 
     def act(self, x: Tensor | None) -> Tensor:
-        """`forward` without gradient, with channels before steps: (B, outputs, L). None: of the convolution's inlet."""
+        """`forward` without gradient. None: of what lies in the convolution's inlet."""
         norm = cast(_Norm, self._modules["1"])
-        turned = self.convolution.act(x).transpose(1, 2)
-        normed = torch.group_norm(turned, norm.num_groups, norm.weight, norm.bias, norm.eps)
-        return functional.silu(normed, inplace=True)
+        # As a picture one pixel wide whose channels lie innermost, which the norm reads and writes as it lies.
+        picture = self.convolution.act(x).unsqueeze(2).permute(0, 3, 1, 2)
+        normed = torch.group_norm(picture, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        return functional.silu(normed.permute(0, 2, 3, 1).squeeze(2), inplace=True)
 
 
 class _Block(nn.Module):
@@ -118,10 +119,10 @@ class _Block(nn.Module):
         return self.second(self.first(x) * (1 + scale) + shift) + self.skip(x)
 
     def act(self, x: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
-        """`forward` without gradient; factor is 1 + scale, both (B, outputs, 1)."""
-        between = self.second.convolution.inlet(*x.shape[:2]).transpose(1, 2)
+        """`forward` without gradient; factor is 1 + scale, both (B, 1, outputs)."""
+        between = self.second.convolution.inlet(*x.shape[:2])
         torch.addcmul(shift, self.first.act(x), factor, out=between)
-        return self.skip(x) + self.second.act(None).transpose(1, 2)
+        return self.second.act(None).add_(self.skip(x))
 
 
 class ChunkUNet(nn.Module):
@@ -206,8 +207,8 @@ class ChunkUNet(nn.Module):
     def _act(self, noisy: Tensor, film: Tensor) -> Tensor:
         """`forward` without gradient, in half the calls: at the batch sizes of acting the time goes into calls and into
         reading the weights, not into arithmetic."""
-        film, sizes = film.unsqueeze(-1), [width // 2 for width in self.widths for _ in range(2)]
-        films = iter(zip((1 + film).split(sizes, 1)[::2], film.split(sizes, 1)[1::2], strict=True))
+        film, sizes = film.unsqueeze(1), [width // 2 for width in self.widths for _ in range(2)]
+        films = iter(zip((1 + film).split(sizes, -1)[::2], film.split(sizes, -1)[1::2], strict=True))
 
         def through(blocks: nn.Module, x: Tensor) -> Tensor:
             for block in blocks.children():
@@ -223,7 +224,7 @@ class ChunkUNet(nn.Module):
         x = through(self.middle, x)
         for blocks, lengthen in zip(self.up, self.lengthen, strict=True):
             x = cast(_Doubling, lengthen).act(through(blocks, torch.cat([x, kept.pop()], -1)))
-        return self.outlet[-1](self.outlet.act(x).transpose(1, 2))
+        return self.outlet[-1](self.outlet.act(x))
 
 
 def _through(blocks: nn.Module, x: Tensor, films: Iterator[Tensor]) -> Tensor:
