@@ -24,6 +24,7 @@ Protocol
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -157,6 +158,7 @@ def _course(
             first += SECOND
             course.levels[round(told["processor"], 1)] = (FIRST * level + SECOND * second) / (FIRST + SECOND)
             course.reached |= {one: course.spent for one in missing if min(level, second) >= one}
+        print(f"  {told['processor']:.0f} s, {told['steps']} updates: {level:.2f}", file=sys.stderr, flush=True)
         over = mark >= caps[missing[0]] and missing[0] not in course.reached
         if told["done"] or over or settings.quick:
             break
