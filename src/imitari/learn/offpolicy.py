@@ -176,8 +176,10 @@ def fit_offpolicy(
         without_reward: demonstrations count as having reward 0, and only their successes as ends.
 
     Raises:
-        UserError: for actions that are not numbers with bounds, and demonstrations without rewards.
+        UserError: for actions that are not numbers with bounds, demonstrations without rewards, several processes.
     """
+    if run.processes.count > 1:
+        raise UserError(f"method '{method.name()}' acts in one process: leave out torchrun")
     demos = described(demos, task) if demos is not None else None
     spec = demos.spec if demos is not None else task.spec.select(list(task.spec.numbers) or list(task.spec.obs))
     scaler = box_scaler(spec, demos)
