@@ -1,5 +1,6 @@
 """Seconds of single decisions of an agent of this library: observations in numpy to a chunk of actions in numpy."""
 
+import statistics
 import time
 from typing import Any
 
@@ -41,6 +42,16 @@ def agent_of(name: str, given: dict[str, Any], spec: Spec) -> Agent:
     return Agent(method, method.learner(spec), Scaler.fit(demos, "minmax", "minmax"), spec, {})
 
 
+def reading(count: int) -> float:
+    """ms to read as many float32 numbers once, all of them: below this no pass over weights can go."""
+    numbers, times = torch.zeros(count), list[float]()
+    for _ in range(5):
+        began = time.perf_counter()
+        numbers.sum()
+        times.append(time.perf_counter() - began)
+    return 1000 * statistics.median(times)
+
+
 def main() -> None:
     given = settings()
     torch.set_num_threads(1)
@@ -60,7 +71,8 @@ def main() -> None:
         return {"times": times}
 
     answer(given.get("warm", 3))
-    serve(answer, parameters=sum(value.numel() for value in agent.learner.parameters()))
+    count = sum(value.numel() for value in agent.learner.parameters())
+    serve(answer, parameters=count, reading=reading(count))
 
 
 main()
