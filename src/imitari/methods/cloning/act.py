@@ -77,6 +77,8 @@ class ActionChunking(Trained):
 class Chunker(Fixed, Learner):
     """Encoder of the style, encoder of the observations, decoder of the actions."""
 
+    compiles = True
+
     def __init__(self, method: ActionChunking, spec: Spec) -> None:
         super().__init__()
         if spec.action.kind != "number":
