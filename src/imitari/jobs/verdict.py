@@ -126,7 +126,9 @@ def _seen(criterion: Seen, table: Any) -> Finding:
     return Finding("derived", criterion.arms, share, share, share, 0.95, f"at least {least:.3g}", holds, least, words)
 
 
-def _pack(kind: str, criterion: Criterion, found: Interval, needs: str, holds: bool) -> Finding:
+def _pack(
+    kind: str, criterion: Difference | NotWorse | Level | Derived, found: Interval, needs: str, holds: bool
+) -> Finding:
     words = criterion.words if isinstance(criterion, Derived) else ""
     if isinstance(criterion, Level | Derived):
         margin = criterion.at_least if criterion.at_least is not None else criterion.at_most
