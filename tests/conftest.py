@@ -35,8 +35,9 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def small_demos() -> Demos:
-    """Forty episodes of the two_ways task by its scripted expert, with rewards and final observations; every other one is
-    marked in the column `expert`, for methods that tell an expert's episodes from others."""
+    """Forty episodes of the two_ways task by its scripted expert, with rewards and final observations.
+
+    Every other one is marked in the column `expert`, for methods that tell an expert's episodes from others."""
     from imitari.core.interaction import interact
     from imitari.data.labelled import EXPERT
     from imitari.envs import task_named

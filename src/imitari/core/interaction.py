@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from imitari.core.episode import Array, Ending, Episode, Obs
-from imitari.core.task import Actor, World
+from imitari.core.task import Actor, Stepped
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Log:
 
 def interact(
     actor: Actor,
-    world: World,
+    world: Stepped,
     seeds: Sequence[int],
     *,
     decide: Decide | None = None,

@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from imitari.core.supervisor import Judge
 
 
-class World(Protocol):
+class Stepped(Protocol):
     """`count` environments stepped together: the part of gymnasium.vector.VectorEnv that is used here.
 
     An environment that has finished is frozen: its observation repeats, its reward is 0, its flags stay as they were.
     `step` returns (obs, reward (B,), terminated (B,), truncated (B,), info); `info["success"]` is (B,) bool: whether
-    the environment counts the episode as solved up to now. `restart` begins new episodes in some environments and
-    leaves the others where they are; it returns the first observations of the begun ones.
+    the environment counts the episode as solved up to now.
     """
 
     num_envs: int
@@ -32,11 +31,18 @@ class World(Protocol):
 
     def step(self, actions: Any) -> tuple[Obs, Array, Array, Array, dict[str, Any]]: ...
 
-    def restart(self, which: Array, seeds: Sequence[int]) -> Obs:
-        """New episodes where `which` (B,) is True, one seed each; their observations, name -> (n, ...)."""
-        ...
-
     def close(self) -> None: ...
+
+
+class World(Stepped, Protocol):
+    """Environments of which some can begin anew while the others go on."""
+
+    def restart(self, which: Array, seeds: Sequence[int]) -> Obs:
+        """New episodes where `which` (B,) is True, one seed each; their observations, name -> (n, ...).
+
+        The other environments stay where they are.
+        """
+        ...
 
 
 class Actor(Protocol):

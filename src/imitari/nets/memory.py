@@ -1,4 +1,4 @@
-"""A causal transformer that remembers a fixed number of steps, with its memory as plain tensors with the batch first."""
+"""A causal transformer that remembers a fixed number of steps, its memory plain tensors with the batch first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from imitari.nets.recurrent import State
 class MemoryTransformer(nn.Module):
     """Every step sees itself and the `memory - 1` steps before it, in training and in acting alike.
 
-    What acting carries along are the inputs of each layer at the last steps (Dai et al. 2019, "Transformer-XL"); where a
-    step lies is told by a learned bias for each distance and head.
+    What acting carries along are the inputs of each layer at the last steps (Dai et al. 2019, "Transformer-XL");
+    where a step lies is told by a learned bias for each distance and head.
 
     Args:
         inputs: features a step.
