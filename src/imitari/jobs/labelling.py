@@ -86,7 +86,7 @@ def label(
         carry_out(work, journal, waiting, together, progress.update)
     episodes = np.concatenate(work.shards)
     action, confidence = _collected(journal, len(work.shards))
-    done = with_labels(work.demos, episodes, action, confidence, work.name, request.confidence)
+    done = with_labels(work.whole(), episodes, action, confidence, work.name, request.confidence)
     save_demos(done, out, to)
     for path in [*journal.glob("*.npz"), *journal.glob("*.partial"), journal / ABOUT]:
         path.unlink(missing_ok=True)
@@ -118,6 +118,17 @@ class Shards:
         without = ("model", "data", "confidence")  # identity and fingerprint say it better than paths
         settings = {key: value for key, value in asdict(self.request).items() if key not in without}
         return json.loads(json.dumps({**settings, "who": self.name, "data fingerprint": self.demos.fingerprint()}))
+
+    def whole(self) -> Demos:
+        """The data set as it is written: all of its columns, pictures in the size that was asked for."""
+        request = self.request
+        options = ReadOptions(pixels=request.pixels, cameras=request.cameras, missing_video=request.missing_video)
+        demos = open_demos(request.data, request.format, options)
+        if not np.array_equal(demos.table.length, self.demos.table.length):
+            raise UserError(
+                f"{request.data}: cameras lack in different episodes: choose those of the model by --cameras"
+            )
+        return demos
 
     def labels(self, number: int) -> Labels:
         return self.labeller(self.demos, self.shards[number])

@@ -286,6 +286,14 @@ class WindowPlan:
         return WindowPlan(np.concatenate(rows), np.concatenate(window), np.concatenate(place))
 
 
+def comparable(held: Demos | None, spec: Spec) -> Demos | None:
+    """Held-out demonstrations in which an action is known; None where there are none."""
+    if held is None:
+        return None
+    known = held.known(held.rows())
+    return held.with_spec(spec) if known is None or known.any() else None
+
+
 def agreement(labels: Labels, demos: Demos, episodes: Array) -> dict[str, float]:
     """How well labels agree with recorded actions, over the steps whose action is known.
 

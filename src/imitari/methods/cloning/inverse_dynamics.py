@@ -29,7 +29,7 @@ from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
 from imitari.learn.framing import Framing
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
-from imitari.models.inverse import InverseModel, InverseSettings, train_inverse
+from imitari.models.inverse import InverseModel, InverseSettings, comparable, train_inverse
 
 SMALL: dict[str, Any] = {
     "network": "strided", "channels": (16, 32, 32), "filters": 16, "width": 128, "blocks": 2,
@@ -72,8 +72,8 @@ class InverseDynamics(InverseSettings):
         assert isinstance(model, InverseModel)
         scale = DeviceScaler(scaler, demos.spec, run.place)
         frames = range(self.window)
-        held = Windows(run.held.with_spec(demos.spec), frames, frames, inside=True) if run.held else None
-        check = held_out_loss(model, held, scale, run) if held else None
+        held = comparable(run.held, demos.spec)
+        check = held_out_loss(model, Windows(held, frames, frames, inside=True), scale, run) if held else None
         train_inverse(
             model, demos, run, scale, self.optim(), steps=self.steps, batch=self.batch, stage="train", check=check
         )

@@ -41,7 +41,15 @@ from imitari.learn.learner import Learner
 from imitari.learn.precision import choose
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
-from imitari.models.inverse import InverseModel, InverseSettings, Labeller, agreement, labelling_head, train_inverse
+from imitari.models.inverse import (
+    InverseModel,
+    InverseSettings,
+    Labeller,
+    agreement,
+    comparable,
+    labelling_head,
+    train_inverse,
+)
 from imitari.nets.clips import StepEncoder
 from imitari.nets.distortion import Distortion
 from imitari.nets.heads.actions import Choice, Prediction, masked_mean
@@ -125,8 +133,8 @@ class VideoPretraining(InverseSettings):
         known, facts = self._labelled(demos, learner, scaler, run)
         stretch = range(self.length)
         batches = Batches(Windows(known, stretch, stretch, inside=True), self.batch, run.seed)
-        held = Windows(run.held.with_spec(demos.spec), stretch, stretch, inside=True) if run.held else None
-        check = held_out_loss(learner, held, scale, run) if held else None
+        held = comparable(run.held, demos.spec)
+        check = held_out_loss(learner, Windows(held, stretch, stretch, inside=True), scale, run) if held else None
         every = max(1, self.steps // 20)
         run.train(learner, batches, self.optim(), self.steps, scale, check=check, check_every=every)
         agent = finished(self, learner, scaler, demos, run)
@@ -163,12 +171,13 @@ class VideoPretraining(InverseSettings):
 
     def _checked(self, label: Labeller, run: Run) -> dict[str, float] | None:
         """How the labels agree with recorded actions of the held-out episodes."""
-        if run.held is None:
+        held = comparable(run.held, label.spec)
+        if held is None:
             if self.least_agreement:
-                raise UserError("least_agreement is judged on held-out episodes: give --holdout")
+                raise UserError("least_agreement is judged on held-out episodes with actions: give --holdout, or more")
             return None
-        episodes = np.arange(len(run.held))
-        found = agreement(label(run.held, episodes), run.held, episodes)
+        episodes = np.arange(len(held))
+        found = agreement(label(held, episodes), held, episodes)
         value = found.get("accuracy", found.get("r2", float("nan")))
         if self.least_agreement and not value >= self.least_agreement:
             raise UserError(
