@@ -83,26 +83,26 @@ def test_a_cut_off_training_is_resumed(
     from imitari.jobs import training
     from imitari.learn import run as loop
 
-    step: Callable[..., None] = loop._Loop.step
+    step: Callable[..., None] = loop.Updates.step
 
-    def interrupted(self: Any, number: int, batch: Any) -> None:
+    def interrupted(self: Any, number: int, batch: Any, *losses: Any) -> None:
         if number == 25:
             raise KeyboardInterrupt
-        step(self, number, batch)
+        step(self, number, batch, *losses)
 
     words = ["train", "bc", "--data", data, "--task", "two_ways", "--seed", 3, "--out", tmp_path / "cut", *TINY]
-    monkeypatch.setattr(loop._Loop, "step", interrupted)
+    monkeypatch.setattr(loop.Updates, "step", interrupted)
     monkeypatch.setattr(training, "Run", partial(loop.Run, save_seconds=0.0))
     assert command(*words) == 130
     assert "resumes" in capsys.readouterr().err
     assert not (tmp_path / "cut" / "agent.json").exists()
     begun: list[int] = []
 
-    def watched(self: Any, number: int, batch: Any) -> None:
+    def watched(self: Any, number: int, batch: Any, *losses: Any) -> None:
         begun.append(number)
-        step(self, number, batch)
+        step(self, number, batch, *losses)
 
-    monkeypatch.setattr(loop._Loop, "step", watched)
+    monkeypatch.setattr(loop.Updates, "step", watched)
     assert command(*words) == 0
     assert begun[0] == 25
     assert facts(tmp_path / "cut")["identity"] == facts(run)["identity"]

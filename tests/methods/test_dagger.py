@@ -19,6 +19,7 @@ from imitari.core.task import Stateless, Task
 from imitari.envs._batched import BatchedWorld, State
 from imitari.learn.agent import Agent
 from imitari.learn.recorded import load_episodes
+from imitari.learn.optim import FusedAdamW
 from imitari.learn.run import Run
 from imitari.methods.online.dagger import DatasetAggregation
 
@@ -142,16 +143,16 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, start: Any, dea
 def test_a_run_killed_in_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(tmp_path / "whole")
     steps = [0]
-    original = torch.optim.AdamW.step
+    original = FusedAdamW.descend
 
-    def mortal(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def mortal(self: FusedAdamW) -> None:
         steps[0] += 1
         if steps[0] == 40 + 17:
             raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
+        original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", mortal)
+        patch.setattr(FusedAdamW, "descend", mortal)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path / "cut")
     assert_same(fit(tmp_path / "cut"), whole)

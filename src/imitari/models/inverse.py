@@ -45,9 +45,7 @@ class InverseSettings(Trained):
 
     window: int = 16  # frames that the inverse model sees together
     context: Literal["both", "past"] = "both"  # of the inverse model: past and future frames, or the past alone
-    fusion: Literal["early", "late"] = (
-        "early"  # convolve over time before the network of a frame, or leave it to attention
-    )
+    fusion: Literal["early", "late"] = "early"  # convolve over time before the network of a frame, or attend after it
     kernel: int = 5  # frames of that convolution
     filters: int = 128  # of that convolution
     network: Network = "residual"  # of a frame: residual stages, or one strided convolution each
