@@ -122,6 +122,16 @@ def test_early_fusion_alone_reaches_two_frames_each_way() -> None:
     np.testing.assert_array_equal(moved.numpy(), [False, False, True, True, True, True, True, False])
 
 
+def test_a_dense_layer_lies_between_the_maps_and_the_features() -> None:
+    method = method_class("inverse_dynamics").from_json({**TINY, "dense": 5})
+    model = method.learner(SPEC)
+    assert isinstance(model, InverseModel)
+    shapes = [tuple(value.shape) for name, value in model.encoder.named_parameters() if ".out." in name]
+    assert shapes == [(5, 16 * 4 * 4), (5,), (TINY["width"], 5), (TINY["width"],)]
+    with pytest.raises(UserError, match="'dense' is -1"):
+        method_class("inverse_dynamics").from_json({**TINY, "dense": -1})
+
+
 def test_numbers_are_stacked_with_their_neighbours() -> None:
     """States of a point whose velocity is the action: bins, joint bins and points."""
     rng = np.random.default_rng(0)

@@ -50,6 +50,7 @@ class InverseSettings(Trained):
     filters: int = 128  # of that convolution
     network: Network = "residual"  # of a frame: residual stages, or one strided convolution each
     channels: tuple[int, ...] = (64, 128, 128)  # of the stages of that network, each halves the side
+    dense: int = 0  # features of a layer between that network and those of a frame; 0: none
     width: int = 256  # features of a frame
     blocks: int = 4  # of attention in the inverse model; 0: none
     heads: int = 4  # of its attention
@@ -99,6 +100,7 @@ class InverseModel(Learner):
             settings.network,
             settings.kernel if settings.fusion == "early" else 1,
             settings.filters,
+            settings.dense,
             causal=self.causal,
             distortion=Distortion(settings.shift, settings.zoom, settings.colour),
         )

@@ -58,6 +58,7 @@ class ClipEncoder(nn.Module):
         kernel: frames that are fused before it, by a convolution over time that is 1x1 in space; 1: none, each frame is
             encoded alone ("late" fusion is then left to whatever follows).
         filters: of that convolution.
+        dense: features of a layer between the flattened maps and the output; 0: none.
         causal: it sees the past only.
     """
 
@@ -69,6 +70,7 @@ class ClipEncoder(nn.Module):
         network: Network = "residual",
         kernel: int = 1,
         filters: int = 128,
+        dense: int = 0,
         *,
         causal: bool = False,
     ) -> None:
@@ -85,7 +87,9 @@ class ClipEncoder(nn.Module):
         sides = list(shape[:2])
         for _ in channels:
             sides = [(side + 1) // 2 for side in sides]
-        self.out = nn.Sequential(nn.Linear(channels[-1] * sides[0] * sides[1], width), nn.ReLU())
+        flat = channels[-1] * sides[0] * sides[1]
+        between = [nn.Linear(flat, dense), nn.ReLU()] if dense else []
+        self.out = nn.Sequential(*between, nn.Linear(dense or flat, width), nn.ReLU())
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -105,8 +109,8 @@ class StepEncoder(nn.Module):
 
     Args:
         spec: which observations there are.
-        width, channels, network, kernel, filters, causal: see `ClipEncoder`; numbers are stacked with their neighbours
-            where pictures are convolved over time.
+        width, channels, network, kernel, filters, dense, causal: see `ClipEncoder`; numbers are stacked with their
+            neighbours where pictures are convolved over time.
         distortion: of pictures in training.
     """
 
@@ -118,6 +122,7 @@ class StepEncoder(nn.Module):
         network: Network = "residual",
         kernel: int = 1,
         filters: int = 128,
+        dense: int = 0,
         *,
         causal: bool = False,
         distortion: Distortion | None = None,
@@ -126,7 +131,7 @@ class StepEncoder(nn.Module):
         self.kernel, self.causal, self.distortion = kernel, causal, distortion
         self.numbers, self.cameras = NumberEncoder(spec), list(spec.images)
         encoders = [
-            ClipEncoder(spec.images[key].shape, width, channels, network, kernel, filters, causal=causal)
+            ClipEncoder(spec.images[key].shape, width, channels, network, kernel, filters, dense, causal=causal)
             for key in self.cameras
         ]
         self.images = nn.ModuleList(encoders)

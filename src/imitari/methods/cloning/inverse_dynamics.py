@@ -10,8 +10,9 @@ Baker et al. 2022, "Video PreTraining (VPT): Learning to Act by Watching Unlabel
 published code. The sizes are as the paper is remembered and were not checked against its text.
 Differs from it: continuous components are mu-law bins of each axis (the paper has 20 buttons and two such axes of
 camera movement; Minecraft itself is not here), `joint` is one distribution over all axes, `mse` a point; positions are
-sinusoidal; rotation, shear and hue are not among the random changes of pictures; states of numbers are stacked with
-their neighbours in the place of the convolution. It acts, too, without seeing the future, and is a poor policy then.
+sinusoidal; the rate falls as a cosine (the paper: linearly); rotation, shear and hue are not among the random changes
+of pictures; states of numbers are stacked with their neighbours in the place of the convolution. It acts, too, without
+seeing the future, and is a poor policy then.
 """
 
 from __future__ import annotations
@@ -45,10 +46,12 @@ class InverseDynamics(InverseSettings):
         "paper": {
             "window": 128,
             "width": 4096,
+            "dense": 256,
             "heads": 32,
             "lr": 3e-3,
             "weight_decay": 0.01,
             "batch": 128,
+            "schedule": "cosine",
             "colour": 0.2,
             "zoom": 0.05,
             "shift": 0.02,

@@ -12,7 +12,8 @@ code; the sizes of the paper are as remembered and were not checked against its 
 Differs from it: Minecraft, its native mouse and keyboard (the joint head of 8,641 buttons and a conditional camera) and
 the cleaning of internet video are not here; labelled and inferred steps are cloned together; training stretches begin
 with a blank memory, and each step sees the `remembered` steps before it in the same stretch, where the paper carries
-the memory from stretch to stretch; attention is scaled by 1/sqrt(d).
+the memory from stretch to stretch; attention is scaled by 1/sqrt(d); the rate falls as a cosine (the paper: linearly);
+beside each label lies its probability, not the entropy; faults of single recorders are not repaired.
 Its reinforcement learning (stage 5) is `ppo` with `prior_weight`, whose policy has no memory and so cannot start from
 an agent of this method: it clones what `imitari data label` wrote (--data) and is kept near that. The auxiliary phase
 of phasic policy gradients is not here.
@@ -86,8 +87,8 @@ class VideoPretraining(InverseSettings):
             "layers": 1, "length": 20, "inverse_steps": 1_000, "inverse_batch": 32, "steps": 1_500,
         },
         "paper": {
-            "window": 128, "width": 1024, "heads": 16, "colour": 0.2, "zoom": 0.05, "shift": 0.02, "inverse_lr": 3e-3,
-            "lr": 2.147e-3, "weight_decay": 0.0625, "batch": 880,
+            "window": 128, "width": 1024, "dense": 256, "heads": 16, "colour": 0.2, "zoom": 0.05, "shift": 0.02,
+            "inverse_lr": 3e-3, "lr": 2.147e-3, "weight_decay": 0.0625, "batch": 880, "schedule": "cosine",
         },
         "paper_tuning": {"lr": 1.81e-4, "weight_decay": 0.039428, "clip": 5.0, "labels": "true"},
     }  # fmt: skip
@@ -217,7 +218,9 @@ class RememberingPolicy(nn.Module):
         super().__init__()
         width = method.width
         distortion = Distortion(method.shift, method.zoom, method.colour)
-        self.encoder = StepEncoder(spec, width, method.channels, method.network, distortion=distortion)
+        self.encoder = StepEncoder(
+            spec, width, method.channels, method.network, dense=method.dense, distortion=distortion
+        )
         self.body = (
             Recurrent(width, width, method.layers, "gru")
             if method.memory == "gru"
