@@ -22,6 +22,7 @@ Who = Literal["expert", "play", "random"]
 CART, POLE, RADIUS, LENGTH, GRAVITY, FORCE = 1.0, 0.1, 0.045, 1.0, 9.81, 10.0
 RAIL_DAMPING, HINGE_DAMPING = 5e-4, 2e-6
 RAIL, SOFTNESS, HARDNESS = 1.8, 0.08, 0.95  # the rail's end: where, its time constant, how much of it is obeyed
+SPREAD = np.array([0.2, 0.5, 0.2, 0.5])  # deviations of a start from hanging still in the middle
 TICK, REPEAT, LIMIT = 0.01, 4, 250  # seconds a tick, ticks a decision, decisions of an episode
 UPRIGHT, HOLD = 0.95, 25  # cosine from which the pole counts as up; decisions at the end that it must be up
 STATE, PICTURE = "observation.state", "observation.images.side"
@@ -46,7 +47,8 @@ def ids() -> list[str]:
 
 
 def task(name: str, noise: float = 0.0, who: Who = "expert", pixels: int | None = None) -> Task:
-    """The world and the reward of the control suite's cartpole-swingup, 250 decisions of four ticks each.
+    """The world and the reward of the control suite's cartpole-swingup, 250 decisions of four ticks each. Starts are
+    spread wider than the suite's, so that a few demonstrations show more than one way up.
 
     `state`: place, cosine, sine, velocity and turning speed; `positions`: the first three; `picture`: a grey one.
     Reward: that of the suite at the end of each decision. Solved: the pole stands at the end, for a second or more.
@@ -145,7 +147,7 @@ class CartPole(BatchedWorld):
         self.noise = noise
 
     def start(self, rng: np.random.Generator) -> State:
-        motion = np.array([0.0, np.pi, 0.0, 0.0]) + 0.01 * rng.standard_normal(4)
+        motion = np.array([0.0, np.pi, 0.0, 0.0]) + SPREAD * rng.standard_normal(4)
         errors = rng.standard_normal((LIMIT + 1, 5)).astype(np.float32)
         return {"motion": motion, "errors": errors, "clock": np.zeros((), np.int64), "stay": np.zeros((), np.int64)}
 
@@ -237,10 +239,10 @@ class Catcher:
         place, angle, velocity, turning = _motion(self.world)
         lean = (angle + np.pi) % (2 * np.pi) - np.pi
         swing = 12.0 * energy(angle, turning) * turning * np.cos(angle) + _centring(place, velocity)
-        pumped = (CART + POLE) * swing / FORCE
-        held = -holding() @ np.stack([place, lean, velocity, turning])
-        near = (np.abs(lean) < 0.5) & (np.abs(held) < 2.0)
-        return np.clip(np.where(near, held, pumped), -1, 1)[:, None].astype(np.float32), None
+        pumped = np.clip((CART + POLE) * swing / FORCE, -1, 1)
+        held = np.clip(-holding() @ np.stack([place, lean, velocity, turning]), -1, 1)
+        near = 1 / (1 + np.exp((np.abs(lean) - 0.5) / 0.05))  # from one to the other without a jump
+        return (near * held + (1 - near) * pumped)[:, None].astype(np.float32), None
 
 
 @dataclass
