@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
+import time
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed
 
 from imitari.core.errors import Missing, UserError
 from imitari.learn import compilation
@@ -45,6 +50,25 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "not compiled" in capsys.readouterr().err
     with pytest.raises(UserError, match="choose auto"):
         compilation.compilation("maybe", Gains(), CPU, 1, show=False)  # pyright: ignore[reportArgumentType]
+
+
+def test_what_a_killed_compiler_left_is_removed(tmp_path: Path) -> None:
+    library = tmp_path / "ab"
+    library.mkdir()
+    for name, content, age in (("empty.so", b"", 3600), ("whole.so", b"x", 3600), ("young.so", b"", 0)):
+        (library / name).write_bytes(content)
+        os.utime(library / name, (time.time() - age,) * 2)
+    compilation._sweep(tmp_path)
+    assert sorted(path.name for path in library.iterdir()) == ["whole.so", "young.so"]
+
+
+def test_a_compiler_that_fails_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: object) -> NoReturn:
+        raise BackendCompilerFailed("inductor", RuntimeError("file too short"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda losses: failing)
+    with pytest.raises(UserError, match=r"file too short.*--compile off"):
+        compilation.compiled(Gains().losses)(None)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_fused_step_is_that_of_adamw() -> None:

@@ -115,7 +115,7 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="local", help="local: this process; ray: shards on a cluster")
     parser.add_argument("--jobs", type=int, default=2, help="shards side by side with --engine ray (default 2)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf32", "bf16"], help="arithmetic")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 

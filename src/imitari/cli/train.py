@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symmetry", action="store_true", help="also train on the task's mirror images of the data")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
-        "--precision", default="auto", choices=["auto", "fp32", "bf16"], help="arithmetic (default auto)"
+        "--precision", default="auto", choices=["auto", "fp32", "bf32", "bf16"], help="arithmetic (default auto)"
     )
     parser.add_argument(
         "--compile", default="auto", choices=["auto", "on", "off"], help="compile the update (default auto)"

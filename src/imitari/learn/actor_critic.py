@@ -51,8 +51,6 @@ class SoftSettings(OffPolicy):
 class SoftActorCritic(Learner):
     """Critics with their targets, a squashed Gaussian policy, and the temperature between them."""
 
-    compiles = True
-
     def __init__(self, settings: SoftSettings, spec: Spec) -> None:
         super().__init__()
         if spec.action.kind != "number":

@@ -19,18 +19,17 @@ from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.progress import Progress
 from imitari.learn.checkpoint import ResumePoint
-from imitari.learn.compilation import Compile, compilation
+from imitari.learn.compilation import Compile, Losses, compilation, compiled
 from imitari.learn.device import device_named
 from imitari.learn.learner import Learner, trailing
 from imitari.learn.metrics import Metrics
 from imitari.learn.optim import Average, Optim
-from imitari.learn.precision import Precision, autocast, choose
+from imitari.learn.precision import Precision, autocast, choose, products
 from imitari.learn.processes import Processes
 from imitari.learn.scaled import DeviceScaler
 
 Source = Callable[[int], Batch]
 Check = Callable[[int], dict[str, float]]
-Losses = Callable[[Batch], dict[str, Tensor]]
 
 
 @dataclass
@@ -190,7 +189,7 @@ class Updates:
         if not self._compile:
             return losses
         if losses not in self._fast:
-            self._fast[losses] = torch.compile(losses)
+            self._fast[losses] = compiled(losses)
         return self._fast[losses]
 
     def step(self, step: int, batch: Batch, losses: Losses | None = None) -> None:
@@ -204,7 +203,8 @@ class Updates:
             terms = self._compiled(losses or self.learner.losses)(batch)
         loss = _sum(terms)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        with products(self.precision, self.run.place):
+            loss.backward()
         if self.processes.count > 1:
             # Before the check: what is not finite in one process is then so in all, and all stop.
             terms = self.processes.averaged(self.parameters, terms)
