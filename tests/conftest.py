@@ -52,6 +52,17 @@ def small_demos() -> Demos:
 
 
 @pytest.fixture(scope="session")
+def seen_demos() -> Demos:
+    """Eight episodes of the two_ways task with pictures, for methods that learn from those."""
+    from imitari.core.interaction import interact
+    from imitari.envs import task_named
+
+    task = task_named("two_ways", pixels=16)
+    world = task.make(8)
+    return Demos.from_episodes(interact(task.expert(world), world, range(8)), task.spec, Provenance("two_ways"))
+
+
+@pytest.fixture(scope="session")
 def grid_demos() -> Demos:
     """Twelve walks over the slippery grid by its expert, a third of whose moves are random: discrete, with rewards."""
     from imitari.core.interaction import Decision, interact

@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout", type=float, default=0.0, help="share of episodes kept for a held-out loss (default 0)"
     )
+    parser.add_argument(
+        "--encoder", help="folder of a pretrained encoder: pictures are embedded by it, once, and it stays as it is"
+    )
+    parser.add_argument(
+        "--tune-encoder", action="store_true", help="instead begin with the weights of --encoder and train them further"
+    )
     parser.add_argument("--symmetry", action="store_true", help="also train on the task's mirror images of the data")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
@@ -99,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         episodes=args.episodes,
         holdout=args.holdout,
         symmetry=args.symmetry,
+        encoder=args.encoder,
+        tune_encoder=args.tune_encoder,
         device=args.device,
         precision=args.precision,
         compile=args.compile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from imitari.data.curate.augment import with_symmetries
 from imitari.data.labelled import labelled
 from imitari.learn.agent import Agent
 from imitari.learn.compilation import Compile
+from imitari.learn.eyes import Eyes
 from imitari.learn.method import Method, method_class
 from imitari.learn.precision import Precision
 from imitari.learn.run import Run
@@ -43,6 +45,8 @@ class TrainRequest:
     episodes: int | None = None
     holdout: float = 0.0
     symmetry: bool = False
+    encoder: str | None = None
+    tune_encoder: bool = False
     device: str = "auto"
     precision: Precision = "auto"
     compile: Compile = "auto"
@@ -61,15 +65,21 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     """
     _check_numbers(request)
     method = method_class(request.method).from_preset(request.preset, **request.settings)
+    encoder = _encoder(method, request)
+    if encoder is not None and request.pixels is None:
+        request = dataclasses.replace(request, pixels=next(iter(encoder.spec.images.values())).shape[0])
     task = task or _task(request)
     _check_needs(method, request, demos, task)
     part, held = _parts(request, demos, task)
+    eyes = _eyes(encoder, part, request)
+    if eyes is not None and part is not None:
+        part, held = eyes.embedded(part), eyes.embedded(held) if held else None
     run = Run(
         seed=request.seed,
         device=request.device,
         precision=request.precision,
         folder=folder,
-        identity={"task": request.task},
+        identity={"task": request.task, **({"encoder": eyes.source, "tuned": eyes.tuned} if eyes else {})},
         compile=request.compile,
         show=request.show,
         trackers=request.trackers,
@@ -77,12 +87,40 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     )
     if run.processes.first:
         _prepare(folder, request)
-    agent = method.fit(part, run, task)
+    with eyes.beginning() if eyes else nullcontext():
+        agent = method.fit(part, run, task)
+    agent = agent.seeing_through(eyes) if eyes else agent
     agent.facts["task"] = request.task
     agent.save(folder)
     run.processes.wait()
     run.metrics.close()
     return agent
+
+
+def _encoder(method: Method, request: TrainRequest) -> Agent | None:
+    """The trained encoder that was asked for."""
+    if request.encoder is None:
+        if request.tune_encoder:
+            raise UserError("--tune-encoder goes on training an encoder: give it with --encoder FOLDER")
+        return None
+    if not method.acts or method.needs & {"task", "expert"}:
+        why = "acts while it learns" if method.acts else "trains an encoder itself"
+        raise UserError(
+            f"method '{request.method}' {why}: --encoder is for methods that learn from recorded data alone"
+        )
+    encoder = Agent.load(Path(request.encoder))
+    if encoder.method.acts:
+        raise UserError(f"--encoder {request.encoder}: holds a policy: give a folder that a pretraining method wrote")
+    return encoder
+
+
+def _eyes(encoder: Agent | None, part: Demos | None, request: TrainRequest) -> Eyes | None:
+    if encoder is None or part is None:
+        return None
+    try:
+        return Eyes.of(encoder.learner.encoder, part.spec, encoder.identity(), request.tune_encoder)
+    except UserError as error:
+        raise UserError(f"--encoder {request.encoder}: {error}") from error
 
 
 def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tuple[Demos | None, Demos | None]:

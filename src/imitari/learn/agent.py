@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +22,7 @@ from imitari.core.spec import Spec, mismatch
 from imitari.data.scaling import Scaler
 from imitari.learn.checkpoint import read_tensors, write_tensors
 from imitari.learn.device import device_named
+from imitari.learn.eyes import Eyes
 from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, method_named
@@ -64,10 +66,24 @@ class Agent:
         scaler: fitted on the training part.
         spec: what it was trained on.
         facts: further things to remember (data provenance and fingerprint, task, seed, ...): JSON values.
+        eyes: what turns pictures into what the learner was trained on, where it was trained on their embeddings.
+
+    Attributes:
+        spec: what it must be given to act; with eyes, pictures where the learner sees their embeddings (`inside`).
     """
 
-    def __init__(self, method: Method, learner: Learner, scaler: Scaler, spec: Spec, facts: dict[str, Any]) -> None:
-        self.method, self.learner, self.scaler, self.spec, self.facts = method, learner.eval(), scaler, spec, facts
+    def __init__(
+        self,
+        method: Method,
+        learner: Learner,
+        scaler: Scaler,
+        spec: Spec,
+        facts: dict[str, Any],
+        eyes: Eyes | None = None,
+    ) -> None:
+        self.method, self.learner, self.scaler, self.facts = method, learner.eval(), scaler, facts
+        self.eyes, self.inside = eyes, spec
+        self.spec = eyes.outside(spec) if eyes else spec
         self.framing: Framing = method.framing()
         self.device = next(chain(learner.parameters(), learner.buffers())).device
         self.precision = str(facts.get("precision", "fp32"))
@@ -78,6 +94,10 @@ class Agent:
         low, high = spec.action.low, spec.action.high
         bounded = spec.action.kind == "number" and low is not None and high is not None
         self._box = (np.asarray(low), np.asarray(high)) if bounded else None
+
+    def seeing_through(self, eyes: Eyes) -> Agent:
+        """The same agent with eyes of its own; it was trained on what they give."""
+        return Agent(self.method, self.learner, self.scaler, self.inside, self.facts, eyes)
 
     def reset(self, count: int, seed: int = 0) -> Memory:
         """Memory for `count` fresh episodes; `seed` fixes the noise of the policy.
@@ -98,7 +118,7 @@ class Agent:
 
     def act(self, obs: Obs, memory: Memory) -> tuple[Array, Memory]:
         """Observations name -> (B, ...) in recorded units to actions (B, A) in recorded units. Changes `memory`."""
-        self._remember(obs, memory)
+        self._remember(self.eyes(obs) if self.eyes else obs, memory)
         due = np.flatnonzero(memory.cursor >= self.framing.execute)
         if len(due):
             memory.queue[due] = self._blended(due, self._decide(due, memory), memory)
@@ -127,7 +147,7 @@ class Agent:
 
     def _remember(self, obs: Obs, memory: Memory) -> None:
         width = self.framing.history
-        now = {key: np.array(obs[key])[:, None] for key in self.spec.obs}  # a copy: worlds may write in place
+        now = {key: np.array(obs[key])[:, None] for key in self.inside.obs}  # a copy: worlds may write in place
         if width == 1:
             memory.history = now
         elif memory.history is None:
@@ -167,6 +187,11 @@ class Agent:
 
     def check(self, spec: Spec, where: str) -> None:
         """Raises UserError when the agent cannot act on observations and actions of `spec`."""
+        if not self.method.acts:
+            raise UserError(
+                f"this agent is an encoder of pictures and does not act in {where}: use it with "
+                "`imitari train METHOD --encoder FOLDER`"
+            )
         problem = mismatch(spec, self.spec)
         if problem:
             raise UserError(f"this agent does not fit {where}: {problem}: choose the task that it was trained for")
@@ -174,10 +199,13 @@ class Agent:
     def identity(self) -> str:
         """Hash over weights, scaling, framing, settings, spec and code version: all that makes the policy act so."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
-        for name, value in sorted(self.learner.state_dict().items()):
+        for name, value in sorted(self._tensors().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**self.learner.state_dict(), **(self.eyes.tensors() if self.eyes else {})}
 
     def _description(self) -> dict[str, Any]:
         # A loaded agent keeps the words it was saved with: settings that came later must not change who it is.
@@ -185,11 +213,12 @@ class Agent:
             "format": FORMAT,
             "method": self.method.name(),
             "settings": self.method.to_json(),
-            "spec": self.spec.to_json(),
+            "spec": self.inside.to_json(),
             "scaler": self.scaler.to_json(),
             "framing": self.framing.to_json(),
             "precision": self.precision,
             "version": self.facts.get("version", imitari.__version__),
+            **({"eyes": self.eyes.to_json()} if self.eyes else {}),
         }
 
     def save(self, folder: Path) -> None:
@@ -198,7 +227,7 @@ class Agent:
         Of processes that train together only the first writes."""
         if not Processes.here().first:
             return
-        write_tensors(folder / "weights.safetensors", self.learner.state_dict(), {})
+        write_tensors(folder / "weights.safetensors", self._tensors(), {})
         self.facts.setdefault("version", imitari.__version__)
         text = json.dumps({**self._description(), "identity": self.identity(), "facts": self.facts}, indent=1)
         replace_text(folder / "agent.json", text)
@@ -216,20 +245,24 @@ class Agent:
                 f"{folder}: holds no trained agent (agent.json): give the folder that `imitari train --out` wrote"
             )
         try:
-            data, method, scaler, spec = _parsed(path)
+            data, method, scaler, spec, eyes = _parsed(path)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         torch.manual_seed(0)
-        learner = method.learner(spec).to(place)
+        with eyes.beginning() if eyes else nullcontext():
+            learner = method.learner(spec).to(place)
         tensors, _ = read_tensors(folder / "weights.safetensors")
         try:
+            seen = {key.removeprefix("eyes."): tensors.pop(key) for key in list(tensors) if key.startswith("eyes.")}
+            if eyes and not eyes.tuned:
+                eyes.encoder.to(place).load_state_dict(seen)
             learner.load_state_dict(tensors)
         except RuntimeError as error:
             raise UserError(
                 f"{folder}/weights.safetensors: does not fit the settings in agent.json: restore both files"
             ) from error
         facts = {**data["facts"], "precision": data["precision"], "version": data["version"]}
-        agent = Agent(method, learner, scaler, spec, facts)
+        agent = Agent(method, learner, scaler, spec, facts, eyes)
         agent._saved = {key: data[key] for key in agent._description()}
         if agent.identity() != data["identity"]:
             raise UserError(
@@ -239,7 +272,7 @@ class Agent:
         return agent
 
 
-def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec]:
+def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec, Eyes | None]:
     """agent.json and what it describes; errors without the name of the file."""
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -247,6 +280,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec]:
             raise UserError(f"field 'format' is {data['format']}, not {FORMAT}: use the imitari version it names")
         spec, scaler = Spec.from_json(data["spec"]), Scaler.from_json(data["scaler"])
         method = method_named(data["method"], data["settings"])
+        eyes = Eyes.from_json(data["eyes"]) if "eyes" in data else None
         for key in ("facts", "precision", "version", "identity"):
             data[key]  # all are needed later
     except KeyError as error:
@@ -261,4 +295,4 @@ def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec]:
             raise UserError(
                 f"field 'scaler' holds no scaling of shape {feature.shape} for '{key}': restore the file or train again"
             )
-    return data, method, scaler, spec
+    return data, method, scaler, spec, eyes

@@ -20,7 +20,7 @@ from imitari.learn.settings import check_settings
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
 
-Need = Literal["reward", "task", "expert"]
+Need = Literal["reward", "task", "expert", "image"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Method:
         needs: what `fit` cannot do without, beyond demonstrations.
         smoke: settings that make a fit take a second, for tests.
         exact: whether it solves for its weights in one pass: no gradient steps, nothing to resume.
+        acts: whether what is trained is a policy (and not an encoder for others).
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     needs: ClassVar[frozenset[Need]] = frozenset()
     smoke: ClassVar[dict[str, Any]] = {}
     exact: ClassVar[bool] = False
+    acts: ClassVar[bool] = True
 
     @classmethod
     def name(cls) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ class Optim:
         clip: bound on the norm of the gradient; 0: none.
         ema: decay of the exponential moving average of the weights that is kept as the result; 0: none.
         betas: of Adam.
+        parts: prefixes of parameters' names: the gradient of each part is bounded by itself.
+        part_clip: bound on the norm of the gradient of each part; 0: none.
+        steady: prefixes of parameters whose rate stays at its peak after the warm-up, whatever the schedule.
     """
 
     lr: float = 1e-3
@@ -36,6 +40,9 @@ class Optim:
     clip: float = 0.0
     ema: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
+    parts: tuple[str, ...] = ()
+    part_clip: float = 0.0
+    steady: tuple[str, ...] = ()
 
     def factor(self, step: int, steps: int) -> float:
         """Share of the peak rate at `step` (from 0) of `steps`."""
@@ -50,25 +57,32 @@ class Optim:
 
     def build(self, learner: Learner) -> FusedAdamW:
         """AdamW over the trainable parameters; `group["scale"]` holds each group's factor on the rate."""
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+        bounded: dict[str, list[nn.Parameter]] = {}
         rates = learner.rates()
         for name, parameter in learner.named_parameters():
             if not parameter.requires_grad:
                 continue
             scale = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
             decay = self.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((scale, decay), []).append(parameter)
+            groups.setdefault((scale, decay, name.startswith(self.steady)), []).append(parameter)
+            part = next((prefix for prefix in self.parts if name.startswith(prefix)), None)
+            if self.part_clip and part is not None:
+                bounded.setdefault(part, []).append(parameter)
         entries = [
-            {"params": parameters, "scale": scale, "weight_decay": decay}
-            for (scale, decay), parameters in groups.items()
+            {"params": parameters, "scale": scale, "weight_decay": decay, "steady": steady}
+            for (scale, decay, steady), parameters in groups.items()
         ]
-        return FusedAdamW(entries, lr=self.lr, betas=self.betas, fused=True)
+        optimiser = FusedAdamW(entries, lr=self.lr, betas=self.betas, fused=True)
+        optimiser.bounded = [(parameters, self.part_clip) for parameters in bounded.values()]
+        return optimiser
 
     def set_rate(self, optimiser: torch.optim.Optimizer, step: int, steps: int) -> float:
         """Sets the rate of `step`; returns the unscaled one."""
         rate = self.lr * self.factor(step, steps)
+        steady = self.lr * min(1.0, (step + 1) / max(1, self.warmup))
         for group in optimiser.param_groups:
-            group["lr"] = rate * group["scale"]
+            group["lr"] = (steady if group["steady"] else rate) * group["scale"]
         return rate
 
 
@@ -76,11 +90,18 @@ class FusedAdamW(torch.optim.AdamW):
     """AdamW whose `descend` is one kernel a group and nothing else.
 
     The numbers are those of `step`, whose hooks and checks cost as much as the kernels where networks are small.
+
+    Attributes:
+        bounded: parts of the parameters and the bound on the norm of each part's gradient.
     """
+
+    bounded: Sequence[tuple[list[nn.Parameter], float]] = ()
 
     @torch.no_grad()
     def descend(self) -> None:
         """One step for every parameter that has a gradient."""
+        for parameters, bound in self.bounded:
+            nn.utils.clip_grad_norm_(parameters, bound, foreach=True)
         for group in self.param_groups:
             moving = [value for value in group["params"] if value.grad is not None]
             if not moving:
@@ -103,6 +124,19 @@ class FusedAdamW(torch.optim.AdamW):
                 amsgrad=False,
                 maximize=False,
             )
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores a saved state, each average laid out in memory as its parameter is.
+
+        The fused kernel goes through memory and not through indices, and files hold rows in order: the averages of
+        channel-last weights would be taken for those of other weights.
+        """
+        super().load_state_dict(state_dict)
+        for value, state in self.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if name in state and state[name].stride() != value.stride():
+                    state[name] = torch.empty_like(value).copy_(state[name])
 
     def _fresh(self, value: Tensor) -> dict[str, Tensor]:
         state = {

@@ -14,14 +14,15 @@ class Distortion:
         shift: of the picture, as a share of its side.
         scale: of the picture, as a share of its size.
         colour: of brightness, contrast and saturation, as a share.
+        grey: share of the samples that lose their colours.
     """
 
-    def __init__(self, shift: float = 0.0, scale: float = 0.0, colour: float = 0.0) -> None:
-        self.shift, self.scale, self.colour = shift, scale, colour
+    def __init__(self, shift: float = 0.0, scale: float = 0.0, colour: float = 0.0, grey: float = 0.0) -> None:
+        self.shift, self.scale, self.colour, self.grey = shift, scale, colour, grey
 
     def __call__(self, clips: Tensor) -> Tensor:
         """uint8 (B, T, height, width, C) to the same, changed; what comes in from outside repeats the border."""
-        if not (self.shift or self.scale or self.colour):
+        if not (self.shift or self.scale or self.colour or self.grey):
             return clips
         count, length = clips.shape[:2]
         frames = clips.flatten(0, 1).permute(0, 3, 1, 2).float()
@@ -29,6 +30,9 @@ class Distortion:
             frames = self._moved(frames, count, length)
         if self.colour:
             frames = self._coloured(frames, count, length)
+        if self.grey:
+            without = (torch.rand(count, 1, 1, 1) < self.grey).to(frames.device).repeat_interleave(length, 0)
+            frames = torch.where(without, frames.mean(1, keepdim=True), frames)
         return frames.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, (count, length))
 
     def _moved(self, frames: Tensor, count: int, length: int) -> Tensor:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
+from imitari.nets.frames import FrameEncoder
 from imitari.nets.vision import ImageEncoder, ImageTokens
 
 # A symbol with a known bound becomes an indicator of at most this many values a dimension.
@@ -84,7 +89,7 @@ class ObsEncoder(nn.Module):
         super().__init__()
         self.numbers = NumberEncoder(spec)
         self.cameras = list(spec.images)
-        self.images = nn.ModuleList(ImageEncoder(spec.images[key].shape, image_width, crop) for key in self.cameras)
+        self.images = nn.ModuleList(_of_camera(spec.images[key].shape, image_width, crop) for key in self.cameras)
         self.width = self.numbers.width + image_width * len(self.cameras)
         _refuse_nothing(self.width)
 
@@ -93,6 +98,50 @@ class ObsEncoder(nn.Module):
         parts = [self.numbers(obs)] if self.numbers.width else []
         parts += [encoder(obs[key]) for key, encoder in zip(self.cameras, self.images, strict=True)]
         return torch.cat([part.float() for part in parts], -1)
+
+
+class TunedEncoder(nn.Module):
+    """A pretrained frame encoder and a linear layer, in the place of an `ImageEncoder`; no random crops.
+
+    Its batch norm keeps the statistics of the pretraining, also while its weights are tuned.
+    """
+
+    def __init__(self, encoder: FrameEncoder, features: int) -> None:
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).requires_grad_(True)
+        self.out = nn.Linear(encoder.width, features)
+
+    def train(self, mode: bool = True) -> TunedEncoder:
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, image: Tensor) -> Tensor:
+        flat = image.reshape(-1, *image.shape[-3:])
+        return self.out(self.encoder(flat)).reshape(*image.shape[:-3], -1)
+
+
+_BEGINNING: ContextVar[tuple[FrameEncoder, list[TunedEncoder]] | None] = ContextVar("beginning", default=None)
+
+
+@contextmanager
+def beginning_with(encoder: FrameEncoder) -> Generator[list[TunedEncoder]]:
+    """Within it, each `ObsEncoder` that is made begins with copies of `encoder`, which are listed in what it gives."""
+    begun: list[TunedEncoder] = []
+    token = _BEGINNING.set((encoder, begun))
+    try:
+        yield begun
+    finally:
+        _BEGINNING.reset(token)
+
+
+def _of_camera(shape: tuple[int, ...], features: int, crop: float) -> nn.Module:
+    beginning = _BEGINNING.get()
+    if beginning is None:
+        return ImageEncoder(shape, features, crop)
+    made = TunedEncoder(beginning[0], features)
+    beginning[1].append(made)
+    return made
 
 
 class ObsTokens(nn.Module):

@@ -1,0 +1,189 @@
+"""Pretraining of image encoders on videos: what its methods share. Nothing of a data set but its pictures is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imitari.core.batch import Batch
+from imitari.core.demos import Demos
+from imitari.core.errors import UserError
+from imitari.core.spec import Feature, Spec
+from imitari.core.task import Task
+from imitari.data.sampling import Batches, Windows
+from imitari.data.scaling import Scaler
+from imitari.learn.agent import Agent
+from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
+from imitari.learn.learner import Lagged, Learner
+from imitari.learn.method import Need, Trained
+from imitari.learn.run import Run
+from imitari.learn.scaled import DeviceScaler
+from imitari.nets.frames import FrameEncoder, FrameNetwork, Readout, Stem
+
+RESNET_18: dict[str, Any] = {
+    "channels": (64, 128, 256, 512), "blocks": 2, "stem": "large", "readout": "mean", "embedding": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pretraining(Trained):
+    """Settings of the encoder that all methods share, and the fit. What comes out does not act: others use it."""
+
+    channels: tuple[int, ...] = (32, 64, 128)  # of the encoder's stages
+    blocks: int = 1  # residual blocks a stage
+    stem: Stem = "small"  # small, or large as in ResNet-18
+    readout: Readout = "cells"  # mean over the last map, or its cells side by side
+    embedding: int = 128  # numbers of the embedding; 0: as the readout gives it
+    untrained: bool = False  # leave the encoder as it was drawn: the baseline to compare with
+    batch: int = 64  # windows a batch
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"image"})
+    acts: ClassVar[bool] = False
+
+    @property
+    def network(self) -> FrameNetwork:
+        return FrameNetwork(self.channels, self.blocks, self.stem, self.readout, self.embedding)
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Frames of a window, in steps from its first."""
+        return (0,)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether actions are looked at."""
+        return False
+
+    def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
+        demos = described(demos, task)
+        spec = seen_by(demos.spec, self.labelled)
+        demos = demos.with_spec(spec)
+        run.identity = {**run.identity, **fit_facts(self, demos, run)}
+        scaler = Scaler.fit(demos)
+        learner = run.build(lambda: self.learner(spec))
+        scale = DeviceScaler(scaler, spec, run.place)
+        windows = self._windows(demos)
+        check = held_out_loss(learner, self._windows(run.held.with_spec(spec)), scale, run) if run.held else None
+        batches, every = Batches(windows, self.batch, run.seed), max(1, self.steps // 20)
+        if not self.untrained:
+            run.train(learner, batches, self.optim(), self.steps, scale, check=check, check_every=every)
+        return finished(self, learner, scaler, demos, run)
+
+    def _windows(self, demos: Demos) -> Windows:
+        actions = self.offsets[:-1] if self.labelled else ()
+        return Windows(demos, self.offsets, actions or (0,), inside=True, unknown=not self.labelled)
+
+
+class Pretrainer(Learner):
+    """A learner around a frame encoder, which all cameras share.
+
+    Attributes:
+        encoder: what the training is for.
+        clock: optimiser steps done.
+    """
+
+    clock: Tensor
+
+    def __init__(self, settings: Pretraining, spec: Spec) -> None:
+        super().__init__()
+        self.steps = settings.steps
+        self.register_buffer("clock", torch.zeros((), dtype=torch.int64))
+        self.cameras = list(spec.images)
+        self.encoder = FrameEncoder(spec.images[self.cameras[0]].shape, settings.network)
+
+    def frames(self, batch: Batch) -> Tensor:
+        """uint8 (B V, T, height, width, channels): the windows of every camera, one camera after the other."""
+        return torch.cat([batch.obs[key] for key in self.cameras])
+
+    def slower(self, copies: Sequence[Lagged], first: float) -> None:
+        """Sets how fast slow copies follow after this step: their decay rises from `first` to 1 over the training."""
+        for copy in copies:
+            copy.tau = 1 - rising(first, float(self.clock) / self.steps)
+
+    def after_step(self) -> None:
+        self.clock += 1
+
+    def act(self, obs: dict[str, Tensor]) -> Tensor:
+        raise UserError(
+            "an encoder does not act: train a method on what it sees (`imitari train METHOD --encoder DIR`)"
+        )
+
+
+def seen_by(spec: Spec, labelled: bool) -> Spec:
+    """The pictures of `spec`, and its action only where it is learned from.
+
+    Raises:
+        UserError: when there is no picture, or pictures differ in shape.
+    """
+    images = spec.images
+    if not images:
+        raise UserError("there is no picture among the observations: read the data with --pixels, and see --obs")
+    shapes = {feature.shape for feature in images.values()}
+    if len(shapes) > 1:
+        raise UserError(
+            f"the cameras' pictures differ in shape ({', '.join(map(str, sorted(shapes)))}), and one encoder sees all: "
+            "bring them to one size with --pixels, or choose with --obs"
+        )
+    return Spec(images, spec.action if labelled else Feature((0,)))
+
+
+def embed(encoder: FrameEncoder, clips: Tensor) -> Tensor:
+    """uint8 (B, T, height, width, channels) to float32 (B, T, width), all frames in one pass."""
+    return encoder(clips.flatten(0, 1)).float().unflatten(0, clips.shape[:2])
+
+
+def two_frames(clips: Tensor) -> tuple[Tensor, Tensor]:
+    """The first frame of each clip (N, T, ...) and one of the clip's frames at random, (N, 1, ...) each."""
+    count, length = clips.shape[:2]
+    if length == 1:
+        return clips, clips
+    later = torch.randint(1, length, (count,)).to(clips.device)
+    return clips[:, :1], clips[torch.arange(count, device=clips.device), later][:, None]
+
+
+def head(inputs: int, inner: int, outputs: int) -> nn.Sequential:
+    """Two layers with batch norm between them: the projectors and predictors of Grill et al. 2020."""
+    return nn.Sequential(
+        nn.Linear(inputs, inner), nn.BatchNorm1d(inner), nn.ReLU(inplace=True), nn.Linear(inner, outputs)
+    )
+
+
+def info_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
+    """Mean over the N rows of -log softmax(q k / temperature) at the key of the same row; both (N, D), any length.
+
+    The others of the batch are the negatives (van den Oord et al. 2018).
+    """
+    scores = functional.normalize(query.float(), dim=1) @ functional.normalize(key.float(), dim=1).T / temperature
+    return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+
+
+def rising(first: float, done: float) -> float:
+    """A decay that goes from `first` to 1 along a cosine, at the share `done` of a training (Grill et al. 2020)."""
+    return 1 - (1 - first) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+def covariance(embedding: Tensor) -> Tensor:
+    """Centred covariance matrix (D, D) of (N, D)."""
+    centred = embedding - embedding.mean(0)
+    return centred.T @ centred / max(1, len(embedding) - 1)
+
+
+@torch.no_grad()
+def collapse(embedding: Tensor, matrix: Tensor) -> dict[str, Tensor]:
+    """How far embeddings (N, D) with a covariance `matrix` (D, D) are from being one point or one line.
+
+    Returns:
+        `_spread`: their standard deviation (root of the summed variances) relative to their mean norm: 0 is one point;
+        `_rank`: effective number of dimensions, (tr C)^2 / tr(C C): 1 is a line.
+    """
+    trace = matrix.trace()
+    return {
+        "_spread": trace.sqrt() / embedding.norm(dim=1).mean().clamp(min=1e-12),
+        "_rank": trace**2 / (matrix**2).sum().clamp(min=1e-24),
+    }
