@@ -68,6 +68,7 @@ class Windows:
         inside: windows that would reach beyond the episode are moved inside as far as it is long enough, and see its
             final observation where that is known: t is then the step at their middle where possible.
         unknown: also windows without any known action, for who learns from observations.
+        final: windows see the final observation where that is known, and not the last step's again.
 
     Raises:
         UserError: when there is nothing to draw.
@@ -82,10 +83,11 @@ class Windows:
         *,
         inside: bool = False,
         unknown: bool = False,
+        final: bool = False,
     ) -> None:
         self.demos = demos
         self.extra = tuple(extra)
-        self.inside = inside
+        self.inside, self.final = inside, inside or final
         self._obs_offsets = np.asarray(obs_offsets, np.int64)
         self._action_offsets = np.asarray(action_offsets, np.int64)
         self._steps = _Steps(demos, demos.table.length)
@@ -99,7 +101,7 @@ class Windows:
         columns, table = self.demos.columns, self.demos.table
         episode, step = self._steps.locate(np.asarray(index, np.int64))
         start, last = table.start[episode][:, None], (table.length[episode] - 1)[:, None]
-        seen = (table.rows[episode] - 1)[:, None] if self.inside else last
+        seen = (table.rows[episode] - 1)[:, None] if self.final else last
         step = self._moved(step, table.rows[episode])[:, None] if self.inside else step[:, None]
         at = step + self._action_offsets
         action_rows = start + np.clip(at, 0, last)
