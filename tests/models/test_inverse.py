@@ -157,7 +157,12 @@ def test_numbers_are_stacked_with_their_neighbours() -> None:
         agent = method_class("inverse_dynamics").from_json(settings).fit(demos.keep(range(32)), Run(show=False))
         held = np.arange(32, 40)
         labels = labeller(agent)(demos, held)
-        assert agreement(labels, demos, held)["r2"] > (0.65 if head == "joint" else 0.85), head
+        found = agreement(labels, demos, held)
+        assert found["r2"] > (0.65 if head == "joint" else 0.85), head
+        true = demos.keep(held).columns[ACTION].take(demos.keep(held).rows())
+        for axis in range(2):
+            rest = np.var(true[:, axis] - labels.action[:, axis]) + np.mean(true - labels.action, 0)[axis] ** 2
+            assert found[f"r2 of {axis}"] == pytest.approx(1 - rest / np.var(true[:, axis]), abs=1e-4)
         assert np.isnan(labels.confidence).all() if head == "mse" else (labels.confidence > 0).all()
 
 

@@ -299,7 +299,7 @@ def agreement(labels: Labels, demos: Demos, episodes: Array) -> dict[str, float]
 
     Returns:
         `accuracy` of choices, and `effective`: that of steps after which something else was observed. For numbers `r2`,
-        the mean over axes of the share of variance that the labels explain.
+        the mean over axes of the share of variance that the labels explain, and each axis' share as `r2 of NAME`.
     """
     part = demos.keep(episodes)
     rows = part.rows()
@@ -319,7 +319,10 @@ def agreement(labels: Labels, demos: Demos, episodes: Array) -> dict[str, float]
     spread = ((true[kept] - true[kept].mean(0)) ** 2).mean(0)
     error = ((true[kept] - mine[kept]) ** 2).mean(0)
     varies = spread > 0
-    return {"r2": float((1 - error[varies] / spread[varies]).mean()) if varies.any() else float("nan")}
+    share = 1 - error[varies] / spread[varies]
+    names = demos.spec.action.names or tuple(map(str, range(len(spread))))
+    parts = {f"r2 of {names[axis]}": float(one) for axis, one in zip(np.flatnonzero(varies), share, strict=True)}
+    return {"r2": float(share.mean()) if varies.any() else float("nan"), **parts}
 
 
 def _moved(demos: Demos, rows: Array) -> Array:
