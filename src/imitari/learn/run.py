@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -161,7 +162,7 @@ class Updates:
         self.point = ResumePoint(run.folder / "resume" / f"{stage}.safetensors", self._key()) if run.folder else None
         self.first = self._resumed()
         self.rate = optim.lr
-        self._sums: dict[str, Tensor] = {}
+        self._seen: dict[str, list[Tensor]] = {}  # terms since the last report
         self._since = self.first
         self._clock = self._saved = time.monotonic()
         self._compile = compilation(run.compile, learner, run.place, steps, show=run.show)
@@ -202,7 +203,8 @@ class Updates:
         with autocast(self.precision, self.run.place):
             terms = self._compiled(losses or self.learner.losses)(batch)
         loss = _sum(terms)
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         with products(self.precision, self.run.place):
             loss.backward()
         if self.processes.count > 1:
@@ -220,8 +222,7 @@ class Updates:
         if self.average:
             self.average.follow(step)
         for name, value in terms.items():
-            previous = self._sums.get(name)
-            self._sums[name] = value.detach().float() if previous is None else previous + value.detach().float()
+            self._seen.setdefault(name, []).append(value.detach())
 
     def _own_noise(self, step: int) -> None:
         """Noise as a function of (seed, process, step), so that one resume point serves all processes."""
@@ -231,9 +232,9 @@ class Updates:
             torch.cuda.manual_seed(seed)
 
     def _refuse_nonfinite(self, step: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
-        if bool(torch.isfinite(loss)):
+        if math.isfinite(loss.item()):  # torch.isfinite costs as much as a small layer
             return
-        bad = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        bad = [name for name, value in terms.items() if not math.isfinite(value.item())]
         raise UserError(
             f"stage '{self.stage}', step {step}: loss term {', '.join(bad) or 'sum'} is not finite: lower --lr, "
             "or look for damaged data with `imitari data doctor`"
@@ -242,14 +243,15 @@ class Updates:
     def report(self, done: int, further: dict[str, float]) -> float:
         """Logs means since the last report; returns the mean loss."""
         count = max(1, done - self._since)
-        means = {name.removeprefix("_"): float(value) / count for name, value in self._sums.items()}
-        loss = sum(float(value) / count for name, value in self._sums.items() if not name.startswith("_"))
+        sums = {name: float(torch.stack(values).float().sum()) for name, values in self._seen.items()}
+        means = {name.removeprefix("_"): value / count for name, value in sums.items()}
+        loss = sum(value / count for name, value in sums.items() if not name.startswith("_"))
         now = time.monotonic()
         pace = count / max(1e-9, now - self._clock)
         self.run.metrics.log(
             self.stage, done, {**means, "loss": loss, "rate": self.rate, "steps_per_second": pace, **further}
         )
-        self._sums, self._since, self._clock = {}, done, now
+        self._seen, self._since, self._clock = {}, done, now
         return loss
 
     def due(self, done: int) -> bool:
