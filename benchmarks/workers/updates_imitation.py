@@ -1,5 +1,7 @@
 """Updates of imitation's behaviour cloning and of two methods of Stable-Baselines3, by their own `train`.
 
+Each method gives an `answer` for `serve` and its number of parameters.
+
 Settings: method ("bc", "sac" or "ppo"), hidden, batch, data.
 """
 
@@ -44,7 +46,7 @@ def cloning(given, data):
     def step(count):
         trainer.train(n_batches=count, progress_bar=False)
 
-    return step, sum(value.numel() for value in policy.parameters())
+    return timed(step), sum(value.numel() for value in policy.parameters())
 
 
 class Still(gymnasium.Env):
@@ -80,11 +82,11 @@ def actor_critic(given, data):
         model.train(gradient_steps=count, batch_size=given["batch"])
 
     parts = [*model.actor.parameters(), *model.critic.parameters(), model.log_ent_coef]
-    return step, sum(value.numel() for value in parts)
+    return timed(step), sum(value.numel() for value in parts)
 
 
 def policy_optimisation(given, data):
-    """`train` passes over a round of 2,048 steps once, so that updates come in groups."""
+    """`train` passes over a round of 2,048 steps once: updates come in groups, of which a part counts in proportion."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.logger import Logger
 
@@ -106,15 +108,13 @@ def policy_optimisation(given, data):
         one = slice(number, number + 1)
         model.rollout_buffer.add(obs[one], action[one], reward[one], np.zeros(1), torch.zeros(1), torch.zeros(1))
     model.rollout_buffer.compute_returns_and_advantage(torch.zeros(1), np.zeros(1))
-    spare = [0]
+    train = timed(lambda groups: [model.train() for _ in range(groups)])
 
-    def step(count):
-        while spare[0] < count:
-            model.train()
-            spare[0] += group
-        spare[0] -= count
+    def answer(count):
+        groups = -(-count // group)
+        return {key: value * count / (groups * group) for key, value in train(groups).items()}
 
-    return step, sum(value.numel() for value in model.policy.parameters())
+    return answer, sum(value.numel() for value in model.policy.parameters())
 
 
 METHODS = {"bc": cloning, "sac": actor_critic, "ppo": policy_optimisation}
@@ -124,8 +124,8 @@ def main():
     given = settings()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    step, parameters = METHODS[given["method"]](given, transitions(given["data"]))
-    serve(timed(step), batch=given["batch"], parameters=parameters)
+    answer, parameters = METHODS[given["method"]](given, transitions(given["data"]))
+    serve(answer, batch=given["batch"], parameters=parameters)
 
 
 main()
