@@ -14,12 +14,13 @@ from imitari.envs._batched import BatchedWorld, State
 
 STATE, TOP = "observation.state", "observation.images.top"
 LIMIT = 150
-SPEED = 0.05  # distance a step at full action; the table is [-1, 1]^2
+SPEED = 0.05  # largest distance a step; the table is [-1, 1]^2
 SUBSTEPS = 4
-PUSHER = 0.06  # its radius
-DISC = 0.045  # radius of the discs that the block consists of
-LEVER = 0.09  # length that relates torque to force in the block's friction with the table
-RING = 0.2  # radius of the mark in the middle of the table
+PUSHER = 0.075  # its radius
+DISC = 0.056  # radius of the discs that the block consists of
+LEVER = 0.11  # length that relates torque to force in the block's friction with the table
+RING = 0.36  # radius of the mark
+MARK = np.array([0.0, -0.45])  # its middle
 EDGE = 0.92  # how far block and pusher may go
 SOLVED = 0.95  # coverage
 GRAIN = 8  # cells a side of the texture
@@ -28,7 +29,7 @@ PLAIN = 125.0  # brightness of a table without one
 Texture = Literal["none", "episode", "frame"]
 
 # The bar and the stem of the T, about the centre of their mass.
-OFFSETS = np.array([(-0.09, 0.054), (0.0, 0.054), (0.09, 0.054), (0.0, -0.036), (0.0, -0.126)])
+OFFSETS = np.array([(-0.11, 0.066), (0.0, 0.066), (0.11, 0.066), (0.0, -0.044), (0.0, -0.154)])
 AROUND = np.array([(0.0, 0.0), *((np.cos(turn), np.sin(turn)) for turn in np.arange(0, 6) * np.pi / 3)]) * 0.8 * DISC
 
 
@@ -37,10 +38,10 @@ def ids() -> list[str]:
 
 
 def task(name: str = "", pixels: int | None = None, texture: Texture = "episode") -> Task:
-    """Reward: the share of the block inside the ring; solved, and ended, at 0.95.
+    """Reward: the share of the block inside the ring; solved, and ended, at 0.95. The action is where the pusher heads.
 
     Args:
-        pixels: also observe a picture from above of this side; the block is then about an eighth of it wide.
+        pixels: also observe a picture from above of this side; the block is then about a sixth of it wide.
         texture: of the table: "none", a random one for each "episode", or for each "frame" (a screen that flickers).
     """
     names = ("pusher_x", "pusher_y", "block_x", "block_y", "block_angle")
@@ -49,7 +50,7 @@ def task(name: str = "", pixels: int | None = None, texture: Texture = "episode"
     obs = {STATE: state}
     if pixels:
         obs[TOP] = Feature((pixels, pixels, 3), "uint8", "image")
-    spec = Spec(obs, Feature((2,), names=("velocity_x", "velocity_y"), low=(-1.0, -1.0), high=(1.0, 1.0)))
+    spec = Spec(obs, Feature((2,), names=("target_x", "target_y"), low=(-1.0, -1.0), high=(1.0, 1.0)))
     return Task(
         "push",
         spec,
@@ -73,11 +74,8 @@ class Push(BatchedWorld):
         self.pixels, self.texture = pixels, texture
 
     def start(self, rng: np.random.Generator) -> State:
-        turn, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 0.7)
-        block = away * np.array([np.cos(turn), np.sin(turn)])
-        pusher = rng.uniform(-0.8, 0.8, 2)
-        while np.linalg.norm(pusher - block) < 0.3:
-            pusher = rng.uniform(-0.8, 0.8, 2)
+        block = rng.uniform((-0.45, 0.1), (0.45, 0.5))
+        pusher = rng.uniform((-0.3, -0.7), (0.3, -0.4))
         return {
             "pusher": pusher,
             "block": block,
@@ -103,7 +101,8 @@ class Push(BatchedWorld):
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         pusher, block, angle = state["pusher"], state["block"], state["angle"]
-        move = SPEED / SUBSTEPS * np.clip(action.astype(np.float64), -1, 1)
+        way = np.clip(action.astype(np.float64), -1, 1) - pusher
+        move = way / np.maximum(1.0, np.linalg.norm(way, axis=1, keepdims=True) / SPEED) / SUBSTEPS
         for _ in range(SUBSTEPS):
             pusher = np.clip(pusher + move, -EDGE, EDGE)
             for _ in range(2):  # of several discs that are touched, the deepest first
@@ -125,7 +124,7 @@ class Push(BatchedWorld):
         axis = ((np.arange(side) + 0.5) * 2 / side - 1).astype(np.float32)
         discs = placed(OFFSETS, state["block"], state["angle"]).astype(np.float32)
         bar, stem, pusher = discs[:, :3], discs[:, 3:], state["pusher"].astype(np.float32)[:, None]
-        ring = 0.03 - np.abs(_distance(np.zeros((1, 1, 2), np.float32), axis) - RING)
+        ring = 0.03 - np.abs(_distance(MARK[None, None].astype(np.float32), axis) - RING)
         for inside, colour in (
             (ring, (245, 245, 245)),
             (DISC - _distance(bar, axis), (220, 30, 40)),
@@ -170,7 +169,7 @@ def pushed(pusher: Array, block: Array, angle: Array) -> tuple[Array, Array]:
 def coverage(block: Array, angle: Array) -> Array:
     """Share of the block inside the ring (B,), by points of its discs."""
     points = (OFFSETS[:, None] + AROUND).reshape(-1, 2)
-    return (np.linalg.norm(placed(points, block, angle), axis=2) < RING).mean(1)
+    return (np.linalg.norm(placed(points, block, angle) - MARK, axis=2) < RING).mean(1)
 
 
 def _distance(points: Array, axis: Array) -> Array:
@@ -195,8 +194,9 @@ class Hand:
     """
 
     world: Any
-    behind: float = 0.25  # distance from the block's middle at which it goes round
-    noise: float = 0.15  # deviation of the disturbance, of the full action
+    behind: float = 0.3  # distance from the block's middle at which it goes round
+    ahead: float = 0.2  # how far from the pusher its aim is at most
+    noise: float = 0.04  # deviation of the disturbance of its aim
 
     def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 0x9A5])
@@ -205,18 +205,19 @@ class Hand:
     def act(self, obs: Obs, memory: Any) -> tuple[Array, Any]:
         state = obs[STATE].astype(np.float64)
         pusher, block = state[:, :2], state[:, 2:4]
-        forward = -block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-9)
+        forward = MARK - block
+        forward /= np.maximum(np.linalg.norm(forward, axis=1, keepdims=True), 1e-9)
         arm = pusher - block
         along = (arm * forward).sum(1)
         across = arm - along[:, None] * forward
         aligned = (along < 0) & (np.linalg.norm(across, axis=1) < 0.06)
-        push = forward * 1.0 - across / SPEED * 0.6
-        aim = self._round(arm, forward, memory["side"]) + block - pusher
-        wanted = np.where(aligned[:, None], push, aim / SPEED)
-        wanted /= np.maximum(1.0, np.linalg.norm(wanted, axis=1, keepdims=True))
+        push = self.ahead * forward - across
+        aim = self._round(arm, forward, memory["side"]) - arm
+        wanted = np.where(aligned[:, None], push, aim)
+        wanted *= np.minimum(1.0, self.ahead / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9))
         fresh = memory["rng"].standard_normal(memory["drift"].shape)
         memory["drift"] = 0.8 * memory["drift"] + self.noise * 0.6 * fresh
-        return np.clip(wanted + memory["drift"], -1, 1).astype(np.float32), memory
+        return np.clip(pusher + wanted + memory["drift"], -1, 1).astype(np.float32), memory
 
     def _round(self, arm: Array, forward: Array, side: Array) -> Array:
         """The next point (B, 2), from the block, of a way round it to where it is pushed from."""

@@ -18,9 +18,9 @@ from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.data.curate.augment import with_symmetries
 from imitari.data.labelled import labelled
+from imitari.jobs.probing import eyes_of
 from imitari.learn.agent import Agent
 from imitari.learn.compilation import Compile
-from imitari.learn.eyes import Eyes
 from imitari.learn.method import Method, method_class
 from imitari.learn.precision import Precision
 from imitari.learn.run import Run
@@ -71,7 +71,7 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     task = task or _task(request)
     _check_needs(method, request, demos, task)
     part, held = _parts(request, demos, task)
-    eyes = _eyes(encoder, part, request)
+    eyes = eyes_of(encoder, part, f"--encoder {request.encoder}", request.tune_encoder) if encoder and part else None
     if eyes is not None and part is not None:
         part, held = eyes.embedded(part), eyes.embedded(held) if held else None
     run = Run(
@@ -108,19 +108,7 @@ def _encoder(method: Method, request: TrainRequest) -> Agent | None:
         raise UserError(
             f"method '{request.method}' {why}: --encoder is for methods that learn from recorded data alone"
         )
-    encoder = Agent.load(Path(request.encoder))
-    if encoder.method.acts:
-        raise UserError(f"--encoder {request.encoder}: holds a policy: give a folder that a pretraining method wrote")
-    return encoder
-
-
-def _eyes(encoder: Agent | None, part: Demos | None, request: TrainRequest) -> Eyes | None:
-    if encoder is None or part is None:
-        return None
-    try:
-        return Eyes.of(encoder.learner.encoder, part.spec, encoder.identity(), request.tune_encoder)
-    except UserError as error:
-        raise UserError(f"--encoder {request.encoder}: {error}") from error
+    return Agent.load(Path(request.encoder))
 
 
 def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tuple[Demos | None, Demos | None]:

@@ -6,8 +6,8 @@
    itself without its gradient (SimSiam) or to that of a slow copy of f.
 3. The squares of the off-diagonal entries of the embeddings' covariance are added, so that dimensions differ.
 Cui, Pan, Iyer, Haldar & Pinto 2024, "DynaMo: In-Domain Dynamics Pretraining for Visuo-Motor Control", and its published
-code. Ablations: `--no-forward` predicts the present embedding in the place of the next (how the paper's was made is
-reconstructed), `--no-inverse` leaves z out, `--latent 128` has no bottleneck, `--lambda-cov 0`, `--no-stop-gradient`,
+code. Ablations: `--forward no` predicts the present embedding in the place of the next (how the paper's was made is
+reconstructed), `--inverse no` leaves z out, `--latent 128` has no bottleneck, `--lambda-cov 0`, `--stop-gradient no`,
 `--window 2`; with true actions `--labels inverse` (the only loss) or `extra`.
 Differs from the paper: encoder and pictures are small (`--preset paper`: ResNet-18), pixels are scaled to [-1, 1] and
 not by ImageNet's statistics, the slow copy takes over batch norm's statistics; starting from ImageNet is not here.

@@ -4,7 +4,7 @@
    that are too near to be told apart.
 2. Each frame is to find its near one among all frames of the window; that the negatives come from the same video leaves
    time, and not the scene, to tell them by (InfoNCE).
-3. With several cameras, `--views` takes the same moment seen by the next camera as the near frame.
+3. With several cameras, `--views yes` takes the same moment seen by the next camera as the near frame.
 Sermanet et al. 2018, "Time-Contrastive Networks: Self-Supervised Learning from Video". Differs from it: InfoNCE over
 the window in the place of triplets, small encoders.
 """
@@ -61,7 +61,7 @@ class Moments(Pretrainer):
     def __init__(self, method: TimeContrast, spec: Spec) -> None:
         super().__init__(method, spec)
         if method.views and len(self.cameras) < 2:
-            raise UserError(f"--views needs several cameras, and there is {len(self.cameras)}: leave it out")
+            raise UserError(f"--views yes needs several cameras, and there is {len(self.cameras)}: leave it out")
         self.method = method
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
