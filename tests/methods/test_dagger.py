@@ -18,8 +18,8 @@ from imitari.core.spec import Feature, Spec
 from imitari.core.task import Stateless, Task
 from imitari.envs._batched import BatchedWorld, State
 from imitari.learn.agent import Agent
-from imitari.learn.recorded import load_episodes
 from imitari.learn.optim import FusedAdamW
+from imitari.learn.recorded import load_episodes
 from imitari.learn.run import Run
 from imitari.methods.online.dagger import DatasetAggregation
 
