@@ -44,7 +44,7 @@ def frame_network(inputs: int, channels: Sequence[int], network: Network) -> nn.
             layers += [nn.Conv2d(inputs, size, 3, 1, 1), nn.MaxPool2d(3, 2, 1), nn.GroupNorm(1, size)]
             layers += [_Residual(size), _Residual(size)]
         inputs = size
-    return nn.Sequential(*layers, nn.ReLU())
+    return nn.Sequential(*layers, *([nn.ReLU()] if network == "residual" else []))
 
 
 class ClipEncoder(nn.Module):
