@@ -203,6 +203,6 @@ CLAIM = Claim(
     "steps of its first round. Full: 100,000 steps with the paper's networks; --task robotics/PointMaze_UMaze-v3 "
     "has a judge of its own, for gym/Hopper-v5 critics are fitted to the expert's return. A judging with 9,600 steps "
     "was stopped: rlif_10 solved 100 and 22 % of the starts with seeds 0 and 1, hg_10 16 and 12 %. After tuning on "
-    "seeds 1003 to 1006 the steps were raised by a half for every arm, and seeds 4 to 7 judge. Judged: all holds but the "
-    "control; a policy that is interrupted at random learns, too (9,600 steps of seeds 1000 to 1002: 50, 90, 46 %).",
+    "seeds 1003 to 1006 the steps were raised by a half for every arm, and seeds 4 to 7 judge. Judged: all holds but "
+    "the control; interrupted at random, it learns, too (9,600 steps of seeds 1000 to 1002: 50, 90, 46 %).",
 )
