@@ -16,7 +16,7 @@ STATE, TOP = "observation.state", "observation.images.top"
 LIMIT = 150
 SPEED = 0.05  # largest distance a step; the table is [-1, 1]^2
 SUBSTEPS = 4
-PUSHER = 0.075  # its radius
+PUSHER = 0.1  # its radius
 DISC = 0.056  # radius of the discs that the block consists of
 LEVER = 0.11  # length that relates torque to force in the block's friction with the table
 RING = 0.36  # radius of the mark
@@ -89,7 +89,7 @@ class Push(BatchedWorld):
         count = {"none": 0, "episode": 1, "frame": LIMIT + 1}[self.texture]
         if not count:
             return np.full((1, GRAIN, GRAIN, 3), PLAIN, np.float32)
-        grey = rng.uniform(-65, 65, (count, GRAIN, GRAIN, 1)) + rng.uniform(-25, 25, (count, GRAIN, GRAIN, 3))
+        grey = rng.uniform(-50, 50, (count, GRAIN, GRAIN, 1)) + rng.uniform(-20, 20, (count, GRAIN, GRAIN, 3))
         return (PLAIN + grey).astype(np.float32)
 
     def observe(self, state: State) -> Obs:

@@ -47,19 +47,24 @@ def probe(
     Raises:
         UserError: when nothing varies.
     """
-    columns = _columns(feature, name)
-    truth = {key: _values(held[1], number, angle) for key, number, angle in columns}
-    varied = {key: value for key, value in truth.items() if value.var(0).sum() > 1e-12}
-    if not varied:
+    each = shares(seen, held, feature, name, penalty)
+    return Probed({key: float(value.mean()) for key, value in each.items()}, *shape_of(held[0]))
+
+
+def shares(
+    seen: tuple[Array, Array], held: tuple[Array, Array], feature: Feature, name: str = "", penalty: float = 1e-3
+) -> dict[str, Floats]:
+    """1 - squared error / variance of every held-out row, quantity -> (M,): their mean is R2. See `probe`."""
+    found: dict[str, Floats] = {}
+    for key, number, angle in _columns(feature, name):
+        truth = _values(held[1], number, angle)
+        variance = truth.var(0).sum()
+        if variance > 1e-12:
+            predicted = ridge(seen[0], _values(seen[1], number, angle), held[0], penalty)
+            found[key] = 1 - ((truth - predicted) ** 2).sum(1) / variance
+    if not found:
         raise UserError(f"nothing of '{name}' varies over the held-out episodes: choose another --target, or more data")
-    r2: dict[str, float] = {}
-    for key, number, angle in columns:
-        if key not in varied:
-            continue
-        predicted = ridge(seen[0], _values(seen[1], number, angle), held[0], penalty)
-        error = ((truth[key] - predicted) ** 2).mean(0).sum()
-        r2[key] = float(1 - error / truth[key].var(0).sum())
-    return Probed(r2, *shape_of(held[0]))
+    return found
 
 
 def ridge(features: Array, values: Array, at: Array, penalty: float) -> Floats:

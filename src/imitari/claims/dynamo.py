@@ -1,0 +1,239 @@
+"""An encoder that learned the dynamics of videos tells a policy more than encoders of single pictures do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imitari.core.demos import Demos
+from imitari.core.episode import Array
+from imitari.core.outcome import Outcome
+from imitari.jobs.claim import (
+    Arm,
+    ArmRun,
+    Budget,
+    Claim,
+    Criterion,
+    Derived,
+    Difference,
+    Floats,
+    Level,
+    training_starts,
+)
+from imitari.jobs.sharing import alone_in
+
+if TYPE_CHECKING:
+    from imitari.learn.agent import Agent
+    from imitari.learn.eyes import Eyes
+
+STATE, TOP = "observation.state", "observation.images.top"
+BLOCK = slice(2, 5)  # of the state: x, y, angle
+SPREAD = "_spread"  # suffix of the arm that is judged by how far apart its embeddings lie
+OWN = "end_to_end"  # the arm whose encoder is its own, trained with the policy
+
+# ---------------------------------------------------------------- data and encoders: made once for all arms of a seed
+
+
+def videos(run: ArmRun) -> Demos:
+    """The demonstrations of the run's seed; the first `labelled` of them are the ones whose actions are used."""
+    from imitari.data.opening import open_demos, save_demos
+    from imitari.jobs.demonstrations import demonstrate
+
+    folder = shared(run, "data")
+    with alone_in(folder):
+        if not (folder / "done").exists():
+            (folder / "videos.npz").unlink(missing_ok=True)  # of a run that was cut off
+            starts = training_starts(run.seed, run.budget.demos["videos"])
+            save_demos(demonstrate(run.task, starts), folder / "videos.npz", "npz")
+            (folder / "done").touch()
+    return open_demos(folder / "videos.npz").with_spec(run.task.spec)
+
+
+def encoder(run: ArmRun, name: str) -> Path:
+    """Folder of the encoder `name`, trained on the videos without their actions."""
+    from imitari.jobs.training import TrainRequest, train
+
+    arm, folder = CLAIM.arms[name], shared(run, f"encoders/{name}")
+    with alone_in(folder):
+        if not (folder / "agent.json").exists():
+            settings = run.settings if run.arm == name else CLAIM.settings(name, run.budget)
+            request = TrainRequest(arm.method, settings, arm.preset, seed=run.seed, precision="bf16", show=False)
+            train(request, folder, videos(run).select([TOP]))
+    return folder
+
+
+def shared(run: ArmRun, what: str) -> Path:
+    return run.folder.parent.parent / "shared" / what / run.folder.name
+
+
+# ---------------------------------------------------------------- one arm
+
+
+def run_arm(run: ArmRun) -> list[Outcome]:
+    """`total`: of an encoder the share of the block's state that a line explains in an episode, of a policy the final
+    coverage, of an arm on collapse the spread of the embeddings."""
+    if run.arm in HEADS:
+        return covered(run, policy(run))
+    from imitari.jobs.demonstrations import demonstrate
+    from imitari.jobs.probing import eyes_of
+    from imitari.learn.agent import Agent
+
+    folder = encoder(run, run.arm.removesuffix(SPREAD))
+    seen, held = videos(run), demonstrate(run.task, run.starts)
+    eyes = eyes_of(Agent.load(folder), seen, str(folder))
+    known = embedded(eyes, seen), embedded(eyes, held)
+    each = spread(known[1][0], held) if run.arm.endswith(SPREAD) else told(known, run, held)
+    return [
+        Outcome(run.arm, run.task.name, start, run.seed, True, float(value), float(value), int(length), "terminated")
+        for start, value, length in zip(run.starts, each, held.table.length, strict=True)
+    ]
+
+
+def embedded(eyes: Eyes, demos: Demos) -> tuple[Array, Array]:
+    """Vectors and the block's state of all steps."""
+    rows = demos.rows()
+    frames = demos.columns[TOP]
+    vectors = [eyes.embed(frames.take(part)) for part in np.array_split(rows, max(1, len(rows) // 512))]
+    return np.concatenate(vectors), demos.columns[STATE].take(rows)[:, BLOCK]
+
+
+def told(known: tuple[tuple[Array, Array], tuple[Array, Array]], run: ArmRun, held: Demos) -> Array:
+    """Per held-out episode: 1 - squared error / variance of place and angle, which averages to R2."""
+    from imitari.evaluate.probe import shares
+
+    whole = run.task.spec.obs[STATE]
+    assert whole.names is not None
+    block = replace(whole, shape=(3,), names=whole.names[BLOCK], low=None, high=None, periodic=(2,))
+    rows = np.mean(list(shares(known[0], known[1], block, penalty=1e-2).values()), axis=0)
+    return np.array([part.mean() for part in np.split(rows, np.cumsum(held.table.length)[:-1])])
+
+
+def spread(vectors: Array, held: Demos) -> Array:
+    """The same number for every episode: it is a property of all of them together."""
+    from imitari.evaluate.probe import shape_of
+
+    return np.full(len(held), shape_of(vectors)[0])
+
+
+def policy(run: ArmRun) -> Agent:
+    from imitari.jobs.training import TrainRequest, train
+
+    name = HEADS[run.arm]
+    request = TrainRequest(
+        run.method,
+        run.settings,
+        task=run.task.name,
+        seed=run.seed,
+        obs=(TOP,),
+        pixels=run.task.spec.obs[TOP].shape[0],
+        encoder=None if name == OWN else str(encoder(run, name)),
+        precision="bf16",
+        show=False,
+    )
+    return train(request, run.folder, videos(run)[: run.budget.demos["labelled"]], run.task)
+
+
+def covered(run: ArmRun, agent: Agent) -> list[Outcome]:
+    """Outcomes whose `total` is the reward of the last step: the coverage at the end."""
+    from imitari.evaluate.rollout import rollout
+
+    outcomes: list[Outcome] = []
+    for episode in rollout(agent, run.task, run.starts):
+        assert episode.reward is not None
+        one = Outcome.of(episode, run.arm, run.task.name, run.seed)
+        outcomes.append(replace(one, total=float(episode.reward[-1])))
+    return outcomes
+
+
+# ---------------------------------------------------------------- what is compared, and what must come out
+
+NETWORK: dict[str, Any] = {"channels": [16, 32, 128], "readout": "mean", "embedding": 0}
+DYNAMO: dict[str, Any] = {**NETWORK, "batch": 24, "steps": 1_000, "warmup": 50}
+SINGLE: dict[str, Any] = {**NETWORK, "batch": 64, "warmup": 50}
+ENCODERS: dict[str, Arm] = {
+    "dynamo": Arm("dynamo", DYNAMO, "small"),
+    "random": Arm("dynamo", {**DYNAMO, "untrained": True}, "small"),
+    "autoencoder": Arm("autoencoder", {**SINGLE, "steps": 400}, "small"),
+    "byol": Arm("byol", {**SINGLE, "steps": 400}, "small"),
+    "moco": Arm("moco", {**SINGLE, "steps": 400}, "small"),
+    "no_stop_gradient": Arm("dynamo", {**DYNAMO, "stop_gradient": False}, "small"),
+    "no_forward": Arm("dynamo", {**DYNAMO, "forward": False}, "small"),
+    "no_bottleneck": Arm("dynamo", {**DYNAMO, "latent": 128}, "small"),
+}
+COMPARED = ("dynamo", "random", "autoencoder", "byol", "moco")
+LAYERS: dict[str, Any] = {"chunk": 5, "execute": 3, "steps": 600}
+HEADS = {f"{name}_{head}": name for head in ("mlp", "knn") for name in COMPARED} | {f"{OWN}_mlp": OWN}
+
+
+def head(arm: str) -> Arm:
+    if arm.endswith("_knn"):
+        return Arm("knn", {"k": 16})
+    return Arm("bc", {**LAYERS, "steps": 400, "batch": 64} if arm.startswith(OWN) else LAYERS)
+
+
+def ahead(kind: str) -> list[Criterion]:
+    """With a kind of policy on top: 0.05 of coverage more than with any trained encoder, 0.2 more than with none."""
+    mine = f"dynamo_{kind}"
+    others = [Difference(mine, f"{name}_{kind}", margin=0.05) for name in ("autoencoder", "byol", "moco")]
+    return [*others, Difference(mine, f"random_{kind}", margin=0.2)]
+
+
+def ratio(means: Floats) -> float:
+    return float(means[0] / means[1])
+
+
+def everywhere(settings: dict[str, Any], heads: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings of a budget for the encoders and for the policies of layers."""
+    layered = {arm: heads for arm in HEADS if arm.endswith("_mlp")}
+    return {**dict.fromkeys(ENCODERS, settings), **layered}
+
+
+TINY: dict[str, Any] = {"channels": [4, 8], "readout": "mean", "embedding": 0, "steps": 2, "batch": 2}
+
+CLAIM = Claim(
+    paper="Cui, Pan, Iyer, Haldar & Pinto 2024, DynaMo: In-Domain Dynamics Pretraining for Visuo-Motor Control",
+    sentence="From 150 videos without actions, dynamics pretraining gives a frozen encoder that tells where the block "
+    "is and lets two policies of 30 labelled episodes push it farther into the ring than encoders of single pictures.",
+    arms={
+        **ENCODERS,
+        f"no_stop_gradient{SPREAD}": ENCODERS["no_stop_gradient"],
+        **{arm: head(arm) for arm in HEADS},
+    },
+    task="push",
+    criteria=(
+        Level("dynamo", at_least=0.8),
+        Difference("dynamo", "byol", margin=0.2),
+        Level("random", at_most=0.4),
+        *ahead("mlp"),
+        *ahead("knn"),
+        Level(f"no_stop_gradient{SPREAD}", at_most=0.05),
+        Level("no_stop_gradient", at_most=0.2),
+        Derived(
+            "share of the full score that is left without a forward model", ("no_forward", "dynamo"), ratio, at_most=0.6
+        ),
+        Difference("dynamo", "no_bottleneck"),
+    ),
+    budgets={
+        "smoke": Budget(
+            range(2),
+            2,
+            {"videos": 4, "labelled": 2},
+            everywhere(TINY, {"steps": 2, "batch": 4, "hidden": [8]}),
+            minutes=0.3,
+        ),
+        "quick": Budget(range(3), 50, {"videos": 150, "labelled": 30}, minutes=15),
+        "full": Budget(
+            range(3),
+            50,
+            {"videos": 150, "labelled": 30},
+            everywhere({"channels": [32, 64, 128], "batch": 32, "steps": 4_000}, {"steps": 3_000}),
+            minutes=190,
+        ),
+    },
+    metric="total",
+    run_arm=run_arm,
+    options={"pixels": 48, "texture": "frame"},
+)
