@@ -15,8 +15,18 @@ def leave(*_):
     os._exit(0)
 
 
+def watch(place):
+    """Ends the process after the first step of any optimiser; ours has a step of its own, without PyTorch's hooks."""
+    register_optimizer_step_post_hook(leave)
+    if place.startswith("imitari"):
+        from imitari.learn.optim import FusedAdamW
+
+        descend = FusedAdamW.descend
+        FusedAdamW.descend = lambda self: leave(descend(self))
+
+
 if __name__ == "__main__":
     place, _, name = sys.argv[1].partition(":")
-    register_optimizer_step_post_hook(leave)
+    watch(place)
     sys.argv = [place, *sys.argv[2:]]
     sys.exit(getattr(importlib.import_module(place), name)())
