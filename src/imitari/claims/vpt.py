@@ -127,8 +127,8 @@ def labelled_right(run: ArmRun, agent: Agent) -> list[Outcome]:
 
 # ---------------------------------------------------------------- what is compared, and what must come out
 
-# Two frames each way say what was done here: attention over the window adds nothing but time.
-FRAMES: dict[str, Any] = {"window": 8, "blocks": 0}
+# The frames beside a step say what was done here; more of them, or attention, fit twenty episodes by heart.
+FRAMES: dict[str, Any] = {"window": 8, "blocks": 0, "kernel": 3}
 INVERSE: dict[str, Any] = {**FRAMES, "steps": 900, "batch": 8, "schedule": "cosine"}
 POLICY: dict[str, Any] = {"steps": 800, "batch": 24, "schedule": "cosine"}
 
@@ -180,4 +180,11 @@ CLAIM = Claim(
     metric="total",
     run_arm=run_arm,
     options={"pixels": 56},
+    notes="Settings were tuned on seeds 1000 and 1001 for the model that sees the future; the model of the past has "
+    "the same. Labels right there, future seen and not: 98.3 and 98.1 % against 79.8 and 77.4 % with a kernel "
+    "of 3 frames, 96.0 and 95.7 % against 75.6 and 78.4 % with 5, 97.7 and 97.1 % against 74.0 and 76.0 % "
+    "with 3 frames and two blocks of attention over 16 (500 steps). On seed 1000 the policy from 20 episodes "
+    "alone solved 72 % of 200 starts, and 46 % of those of BlockedUnlockPickup, a harder level, within as "
+    "many steps: the bot is that predictable. So neither the criterion on that policy nor the one on the "
+    "model of the past was expected to hold. Both are the specification's, and were kept.",
 )
