@@ -22,20 +22,29 @@ SECTIONS = {
 }
 # Where targets are missed: what the limit was found to be.
 LIMITS = {
-    "updates": """Every published peer is behind on every line. Where a target is missed, the other side is a loop of our
-own writing, or most of the time goes into products that both sides leave to the same library: with behaviour cloning, 2 x
-256, matrix products are 60 % of an update at fp32 (profiled: 1.06 of 1.79 ms), with soft actor-critic 60 % (4.4 of 7.3
-ms), with the LSTM 95 %. A fused Adam over small networks leaves a plain loop nothing to lose but those. JAX compiles a whole
-update, optimiser included, into one program; PyTorch's compiler gained 1.2 times on implicit Q-learning and nothing on
-soft actor-critic, where it is off. Shares of the matrix-product limit stand in the notes.""",
-    "latency": """At batch 1 every weight is read once a forward pass, and this processor reads about 12 GB/s with one
-thread: the larger the network, the more of the time is that, for both sides alike.""",
-    "evaluation": """Where the simulator or its renderer takes most of a step, both sides pay it: Push-T pictures are drawn by
-the same routine, Meta-World's and PointMaze's physics are MuJoCo's. What is ours to save (stepping, resets,
-observations) is saved in the lines of one environment at a time and of our own physics calls.""",
-    "success": """Ratios of peers that never reached the level within their recipe are lower bounds (see the notes: their best
-level). The Meta-World lines beside behaviour cloning of the same size compare two trainings of a few seconds, in which
-both sides do the same products.""",
+    "updates": """
+Every published peer is behind on every line. Where a target is missed, the other side is a loop of our own
+writing, or most of the time goes into products that both sides leave to the same library: with behaviour
+cloning, 2 x 256, matrix products are 60 % of an update at fp32 (profiled: 1.06 of 1.79 ms), with soft actor-
+critic 60 % (4.4 of 7.3 ms), with the LSTM 95 %. A fused Adam over small networks leaves a plain loop nothing
+to lose but those. JAX compiles a whole update, optimiser included, into one program; PyTorch's compiler
+gained 1.2 times on implicit Q-learning and nothing on soft actor-critic, where it is off. Shares of the
+matrix-product limit stand in the notes.
+""",
+    "latency": """
+At batch 1 every weight is read once a forward pass, and this processor reads about 12 GB/s with one thread:
+the larger the network, the more of the time is that, for both sides alike.
+""",
+    "evaluation": """
+Where the simulator or its renderer takes most of a step, both sides pay it: Push-T pictures are drawn by the
+same routine, Meta-World's and PointMaze's physics are MuJoCo's. What is ours to save (stepping, resets,
+observations) is saved in the lines of one environment at a time and of our own physics calls.
+""",
+    "success": """
+Ratios of peers that never reached the level within their recipe are lower bounds (see the notes: their best
+level). The Meta-World lines beside behaviour cloning of the same size compare two trainings of a few seconds,
+in which both sides do the same products.
+""",
 }
 EMPTY = {"gpu": "No GPU could be used when this page was made, so that this table is empty."}
 TITLE = """# Beside the peers, measured
@@ -75,7 +84,7 @@ def render(lines: list[Line], place: Path) -> None:
         parts.append(f"## {title}\n")
         parts.append(_table(own) if own else EMPTY.get(group, "Not measured yet.") + "\n")
         if own and group in LIMITS:
-            parts.append(LIMITS[group] + "\n")
+            parts.append(LIMITS[group].lstrip())
     place.write_text("\n".join(parts), encoding="utf-8")
 
 
