@@ -27,7 +27,7 @@ from imitari.learn.scaled import DeviceScaler
 from imitari.nets.frames import FrameEncoder, FrameNetwork, Readout, Stem
 
 RESNET_18: dict[str, Any] = {
-    "channels": (64, 128, 256, 512), "blocks": 2, "stem": "large", "readout": "mean", "embedding": 0,
+    "channels": (64, 128, 256, 512), "blocks": 2, "stem": "large", "readout": "mean", "embedding": 0, "norm": False,
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ class Pretraining(Trained):
     stem: Stem = "small"  # small, or large as in ResNet-18
     readout: Readout = "cells"  # mean over the last map, or its cells side by side
     embedding: int = 128  # numbers of the embedding; 0: as the readout gives it
+    norm: bool = True  # batch norm of the embedding
     untrained: bool = False  # leave the encoder as it was drawn: the baseline to compare with
     batch: int = 64  # windows a batch
 
@@ -48,7 +49,7 @@ class Pretraining(Trained):
 
     @property
     def network(self) -> FrameNetwork:
-        return FrameNetwork(self.channels, self.blocks, self.stem, self.readout, self.embedding)
+        return FrameNetwork(self.channels, self.blocks, self.stem, self.readout, self.embedding, self.norm)
 
     @property
     def offsets(self) -> Sequence[int]:

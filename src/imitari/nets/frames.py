@@ -26,6 +26,7 @@ class FrameNetwork:
             channels 64, 128, 256, 512, two blocks and the readout "mean" is ResNet-18 (He et al. 2016).
         readout: "mean" over the cells of the last map; "cells": their values side by side, so that places are kept.
         width: of the output; 0: as the readout gives it.
+        norm: batch norm of the output, with a scale and an offset that are learned.
     """
 
     channels: tuple[int, ...] = (32, 64, 128)
@@ -33,6 +34,7 @@ class FrameNetwork:
     stem: Stem = "small"
     readout: Readout = "cells"
     width: int = 128
+    norm: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,7 +80,8 @@ class FrameEncoder(nn.Module):
         self.maps = (inputs, height, width)
         features = inputs * (height * width if network.readout == "cells" else 1)
         self.width = network.width or features
-        self.out = nn.Linear(features, network.width) if network.width else nn.Identity()
+        out = [nn.Linear(features, network.width)] if network.width else []
+        self.out = nn.Sequential(*out, *([nn.BatchNorm1d(self.width)] if network.norm else []))
         # Pictures arrive channel-last: weights laid out alike save a reordering of every map.
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
