@@ -81,7 +81,7 @@ def main() -> None:
         model.eval()
         frames, _ = next(ordered)
         with torch.inference_mode(), precision:
-            model.predict({clips.key: frames}).mode[:, clips.window // 2].numpy()
+            model.predict({clips.key: frames}).mode[:, clips.window // 2].float().numpy()
         return frames.shape[0]
 
     work = {"batch": batch, "update": update, "label": label}
