@@ -157,5 +157,6 @@ def beside(steps: Tensor, kernel: int, *, causal: bool = False) -> Tensor:
     end where it is causal); the first and last step stand for what lies beyond them."""
     count = steps.shape[1]
     first = 1 - kernel if causal else -(kernel // 2)
-    at = torch.arange(count, device=steps.device)
-    return torch.cat([steps[:, (at + first + shift).clamp(0, count - 1)] for shift in range(kernel)], -1)
+    at = torch.arange(first, first + count + kernel - 1, device=steps.device)
+    longer = steps[:, at.clamp(0, count - 1)]  # copied once; what is put side by side are views of it
+    return torch.cat([longer[:, shift : shift + count] for shift in range(kernel)], -1)
