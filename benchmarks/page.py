@@ -48,7 +48,8 @@ in which both sides do the same products.
     "labelling": """
 Learning from clips is spent in the network, which is the same on both sides: the plain loader gives clips more than
 twenty times as fast as an update learns from them, so that reading them in no time would gain less than a twentieth.
-Profiled at fp32, about 55 % of an update are convolutions, 16 % thresholds, 20 % putting neighbouring frames side by side.
+Profiled at fp32, about 55 % of an update are convolutions, 16 % thresholds, 20 % putting neighbouring frames side by
+side.
 """,
 }
 EMPTY = {"gpu": "No GPU could be used when this page was made, so that this table is empty."}
