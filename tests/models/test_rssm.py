@@ -14,7 +14,7 @@ from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.models.latents import UNIFORM, CategoricalLatent, GaussianLatent, Latent, balanced
 from imitari.models.rssm import RSSM, Path, WorldModel, WorldSettings, sequences
-from imitari.models.sensors import NumberSensor, PictureSensor
+from imitari.models.sensors import LEAST, NumberSensor, PictureSensor
 from imitari.nets.critics import flat_action
 
 NUMBERS = "observation.state"
@@ -222,7 +222,7 @@ def linear_system(gain: float, spread: float) -> RSSM:
     part = net.sensors.parts[0]
     assert isinstance(part, NumberSensor)
     part.reweighted = False
-    part.decoder = nn.Sequential(linear([[0, 0, SIGHT], [0, 0, 0]], [0, softplus_inverse(BLUR - 1e-2)]))
+    part.decoder = nn.Sequential(linear([[0, 0, SIGHT], [0, 0, 0]], [0, softplus_inverse(BLUR - LEAST)]))
     return net
 
 

@@ -202,7 +202,7 @@ class RSSM(nn.Module):
     ) -> dict[str, Tensor]:
         """The negative evidence lower bound of a sequence in its parts, each summed over steps: `<sensor>_loss` for
         every observation and `kl_loss`. Where likelihoods are reweighted, so is the divergence, by the mean predicted
-        deviation of its step.
+        deviation of its step; `_weight` is the mean of these.
         """
         assert path.posterior is not None
         found = self.sensors.likelihoods(path.features, obs)
@@ -211,7 +211,7 @@ class RSSM(nn.Module):
         weight = torch.stack(spreads).mean(0) if spreads else None
         divergence = balanced(self.latent, path.posterior, path.prior, balance=balance, weight=weight).mean()
         terms["kl_loss"] = path.memory.shape[1] * divergence.clamp_min(free_nats)
-        terms["_kl"] = divergence.detach()
+        terms["_weight"] = torch.ones(()) if weight is None else weight.mean()
         return terms
 
 

@@ -15,7 +15,7 @@ from imitari.core.spec import Feature, Spec
 from imitari.nets.encoder import NumberEncoder
 from imitari.nets.mlp import Activation, mlp
 
-LEAST = 1e-2  # deviation of a predicted number, in scaled units: below it nothing is gained
+LEAST = 2e-3  # deviation of a predicted number, in scaled units: below it nothing is gained
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 Spread = Literal["learned", "unit"]
 

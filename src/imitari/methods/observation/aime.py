@@ -9,7 +9,7 @@ Zhang, Becker-Ehmck, van der Smagt & Karl 2023, "Action Inference by Maximising 
 Observation with World Models" (NeurIPS), and its published code.
 Variants: `use_idm` (actions from an inverse model of the latent states, fine-tuned, and its divergence from the
 policy), `kl_only`, `kl_scale` 0 (reconstruction alone).
-Differs from it: AdamW with no decay; observations are standardised; predicted deviations are at least 0.01 of that; the
+Differs from it: AdamW with no decay; observations are standardised; predicted deviations are at least 0.002 of that; the
 latent of acting is the likeliest one. Probes and a head for rewards are not here, nor its collectors (Plan2Explore).
 """
 
@@ -149,17 +149,20 @@ class ActionInferrer(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Of demonstrations: their actions, where the batch has any, are not read."""
-        path, terms = self.explained(batch.obs)
-        model = self.body.rssm
-        for name, value in model.evidence(batch.obs, path).items():
+        path, apart = self.explained(batch.obs)
+        terms: dict[str, Tensor] = {}
+        for name, value in self.body.rssm.evidence(batch.obs, path).items():
             if name == "kl_loss":
                 terms[name] = self.kl_scale * value
             else:
                 terms[f"_{name}" if self.kl_only and not name.startswith("_") else name] = value
+        if apart is not None:  # one bound: what is weighted in one of its divergences is in the other
+            terms["policy_loss"] = terms["_weight"] * apart
         return terms
 
-    def explained(self, obs: dict[str, Tensor]) -> tuple[Path, dict[str, Tensor]]:
-        """The path that the policy drives the model along, and what the inverse model adds to the loss."""
+    def explained(self, obs: dict[str, Tensor]) -> tuple[Path, Tensor | None]:
+        """The path that the policy drives the model along; with an inverse model, that one does, and its divergence
+        from the policy is summed over steps."""
         embedding = self.body.rssm.sensors(obs)
         apart: list[Tensor] = []
 
@@ -173,7 +176,7 @@ class ActionInferrer(Learner):
             return squashed(guess)
 
         path = self.body.rssm.observe(embedding, doing)
-        return path, {"policy_loss": torch.stack(apart).sum()} if apart else {}
+        return path, torch.stack(apart).sum() if apart else None
 
     def start(self, count: int) -> tuple[Tensor, ...]:
         """Memory, latent, and the action that was done last: none."""
