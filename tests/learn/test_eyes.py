@@ -122,3 +122,11 @@ def test_encoder_probe_and_use_from_the_command_line(
     assert main(["evaluate", str(tmp_path / "run"), "--episodes", "2", "--quiet"]) == 0
     assert main(["probe", str(tmp_path / "run"), *data, "--target", "observation.state"]) == 2
     assert "holds a policy" in capsys.readouterr().err
+
+
+def test_uses_of_the_learner_alone_are_refused(encoder: Path, seen_demos: Demos, tmp_path: Path) -> None:
+    frozen = train(replace(REQUEST, encoder=str(encoder)), tmp_path / "frozen", seen_demos, TASK)
+    with pytest.raises(UserError, match="frozen encoder"):
+        frozen.seeing_itself("it")
+    tuned = train(replace(REQUEST, encoder=str(encoder), tune_encoder=True), tmp_path / "tuned", seen_demos, TASK)
+    assert tuned.seeing_itself("it") is tuned

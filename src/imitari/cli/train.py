@@ -117,6 +117,9 @@ def run(args: argparse.Namespace) -> int:
     if not Processes.here().first:
         return 0
     print(f"trained {args.method}: {args.out} (agent {agent.identity()})")
-    if args.task:
+    if not agent.method.acts:
+        print(f"next: imitari probe {args.out} --data PATH --target observation.state")
+        print(f"  or: imitari train METHOD --encoder {args.out} --data PATH")
+    elif args.task:
         print(f"next: imitari evaluate {args.out} --task {args.task} --episodes 100")
     return 0

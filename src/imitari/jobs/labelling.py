@@ -99,7 +99,7 @@ class Shards:
 
     def __init__(self, request: LabelRequest) -> None:
         self.request = request
-        agent = Agent.load(Path(request.model), str(device_named(request.device)))
+        agent = Agent.load(Path(request.model), str(device_named(request.device))).seeing_itself(request.model)
         model = inverse_of(agent, request.model)
         self.name = f"predicted by {agent.identity()}"
         pixels = request.pixels or _side(agent)

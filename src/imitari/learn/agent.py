@@ -196,6 +196,13 @@ class Agent:
         if problem:
             raise UserError(f"this agent does not fit {where}: {problem}: choose the task that it was trained for")
 
+    def seeing_itself(self, where: str) -> Agent:
+        """The agent, where its learner itself sees what is observed; raises UserError where an encoder stands before
+        it, for uses that go on with the learner alone."""
+        if self.eyes and not self.eyes.tuned:
+            raise UserError(f"{where}: sees through a frozen encoder, which this does not support: train one without")
+        return self
+
     def identity(self) -> str:
         """Hash over weights, scaling, framing, settings, spec and code version: all that makes the policy act so."""
         digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())

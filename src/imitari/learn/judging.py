@@ -50,7 +50,7 @@ def judge_named(name: str, task: Task, run: Run, steps: int = 10_000) -> JudgeFo
         return task.judge_for
     if name == "fitted":
         return fitted_judge(task, run, Fitting(steps=steps))
-    agent = Agent.load(Path(name), run.device)
+    agent = Agent.load(Path(name), run.device).seeing_itself(name)
     critics = getattr(agent.learner, "critics", None)
     if not isinstance(critics, Critics):
         raise UserError(

@@ -207,7 +207,7 @@ def fit_onpolicy(
     if run.processes.count > 1:
         raise UserError(f"method '{method.name()}' acts in one process: leave out torchrun")
     if start is None and method.policy_start:
-        start = Agent.load(Path(method.policy_start))
+        start = Agent.load(Path(method.policy_start)).seeing_itself(method.policy_start)
     if method.clone_steps == 0:
         demos = None
     spec, scaler = started_from(task, demos, start, method.mask)
