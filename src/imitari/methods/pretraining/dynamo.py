@@ -9,8 +9,10 @@ Cui, Pan, Iyer, Haldar & Pinto 2024, "DynaMo: In-Domain Dynamics Pretraining for
 code. Ablations: `--forward no` predicts the present embedding in the place of the next (how the paper's was made is
 reconstructed), `--inverse no` leaves z out, `--latent 128` has no bottleneck, `--lambda-cov 0`, `--stop-gradient no`,
 `--window 2`; with true actions `--labels inverse` (the only loss) or `extra`.
-Differs from the paper: encoder and pictures are small (`--preset paper`: ResNet-18), pixels are scaled to [-1, 1] and
-not by ImageNet's statistics, the slow copy takes over batch norm's statistics; starting from ImageNet is not here.
+Differs from the paper: encoder and pictures are small (`--preset paper`: ResNet-18), embeddings end in batch norm
+(`--norm no` as there), pixels are scaled to [-1, 1] and not by ImageNet's statistics, the slow copy takes over batch
+norm's statistics, which several processes do not share within a batch. Not here: a start from ImageNet, goal frames for
+the policy, VQ-BeT as the policy, the encoders from other data that it is compared with.
 """
 
 from __future__ import annotations
