@@ -203,14 +203,10 @@ print(end(begin(2, stopped)), end(begin(2, lost)), end(begin(2, reported)))
 def test_they_stop_together_and_agree(tmp_path: Path) -> None:
     """A loss that is not finite in one process, a process that vanishes, weights that differ at the start."""
     printed = carried_out(tmp_path, STOPPED)
-    lines = printed.splitlines()
-    assert lines[-1] == "[2, 2] [2, 7] [0, 0]"
-    bad = [line.split(" ", 1)[1] for line in lines if "not finite" in line]
-    assert len(bad) == 2
-    assert bad[0] == bad[1]
-    assert "step 4: loss term error" in bad[0]
-    assert any(line.startswith("0 process 0 of 2 lost another one") for line in lines)
     # Two processes write into one pipe: their lines may lie side by side.
+    assert printed.splitlines()[-1].endswith("[2, 2] [2, 7] [0, 0]")
+    assert printed.count("stage 'train', step 4: loss term error is not finite") == 2
+    assert "0 process 0 of 2 lost another one" in printed
     one, two = re.findall(r"seen \d (\S+) (\S+) ([\d.]+)", printed)
     assert one[:2] == two[:2], "weights and mean losses"
     assert one[2] != two[2], "noise"
