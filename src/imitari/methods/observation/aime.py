@@ -9,8 +9,9 @@ Zhang, Becker-Ehmck, van der Smagt & Karl 2023, "Action Inference by Maximising 
 Observation with World Models" (NeurIPS), and its published code.
 Variants: `use_idm` (actions from an inverse model of the latent states, fine-tuned, and its divergence from the
 policy), `kl_only`, `kl_scale` 0 (reconstruction alone).
-Differs from it: AdamW with no decay; observations are standardised; predicted deviations are at least 0.002 of that; the
-latent of acting is the likeliest one. Probes and a head for rewards are not here, nor its collectors (Plan2Explore).
+Differs from it: AdamW with no decay; observations are standardised; predicted deviations are at least 0.002 of that;
+the latent of acting is the likeliest one. Probes and a head for rewards are not here, nor its collectors
+(Plan2Explore).
 """
 
 from __future__ import annotations
