@@ -96,7 +96,9 @@ def lines(settings: Settings) -> Iterator[Line]:
         except (NotInstalled, WorkerFailed) as error:
             yield failed(line, str(error))
     for name, entry in registry.entries("methods").items():
-        if entry.shelf == "cloning" and "small" in method_class(name).presets:
+        method = method_class(name)
+        # What an exact method costs depends on what it was fitted to.
+        if entry.shelf == "cloning" and "small" in method.presets and not method.exact:
             yield bounded(name, settings)
 
 
