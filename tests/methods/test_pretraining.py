@@ -245,3 +245,18 @@ def test_untrained_leaves_the_encoder_as_it_was_drawn(seen_demos: Any) -> None:
     fresh = method.learner(agent.spec).state_dict()
     assert all(torch.equal(value, fresh[key]) for key, value in agent.learner.state_dict().items())
     assert np.isclose(float(agent.learner.state_dict()["clock"]), 0)
+
+
+@pytest.mark.parametrize("name", ["dynamo", "byol", "tcn"])
+def test_videos_without_any_action_are_enough(name: str, seen_demos: Any) -> None:
+    from imitari.data.curate.strip import strip
+    from imitari.learn.run import Run
+
+    kind = method_class(name)
+    method = kind.from_json(dict(kind.smoke))
+    without = method.fit(strip(seen_demos), Run(show=False)).learner.state_dict()
+    given = method.fit(seen_demos, Run(show=False)).learner.state_dict()
+    assert all(torch.equal(value, given[key]) for key, value in without.items())
+    if name == "dynamo":
+        with pytest.raises(UserError, match="unknown in every step"):
+            kind.from_json({**kind.smoke, "labels": "extra"}).fit(strip(seen_demos), Run(show=False))
