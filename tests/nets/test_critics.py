@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from imitari.core.spec import Feature, Spec
+from imitari.nets import critics as critics_module
 from imitari.nets.critics import (
     Critics,
     Gaussian,
@@ -65,6 +66,27 @@ def test_a_stack_equals_separate_networks_forward_and_backward(norm: bool, count
         assert isinstance(linear, nn.Linear)
         assert linear.weight.grad is not None
         torch.testing.assert_close(first.weight.grad[number], linear.weight.grad.T)
+
+
+@pytest.mark.parametrize("only", [None, torch.tensor([3, 1])])
+def test_networks_one_by_one_equal_the_stack_forward_and_backward(
+    only: Tensor | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    stack = stacked_mlp(5, 6, (16, 8), 1, norm=True)
+    x = torch.randn(7, 6)
+    found: list[list[Tensor]] = []
+    for cache in (0, 1 << 40):
+        monkeypatch.setattr(critics_module, "CACHE", cache)
+        stack.zero_grad()
+        out = stack(x, only)
+        out.square().sum().backward()
+        found.append([out, *(p.grad for p in stack.parameters() if p.grad is not None)])
+    assert len(found[0]) == 1 + len(list(stack.parameters()))
+    for one, together in zip(*found, strict=True):
+        torch.testing.assert_close(one, together)
+    if only is not None:
+        torch.testing.assert_close(found[0][0], stack(x)[only])
 
 
 def test_critics_of_many_actions_a_state_equal_one_at_a_time() -> None:

@@ -84,10 +84,10 @@ class SoftActorCritic(Learner):
     def backup(self, batch: Batch) -> Tensor:
         """y = r + discount * min over a random subset of targets of Q'(s', a'), a' ~ pi(s'); (B,)."""
         action, log_density = self.actor(batch.next_obs).draw()
-        values: Tensor = self.target(batch.next_obs, action)
-        if self.subset < len(values):
-            values = values[torch.randperm(len(values))[: self.subset].to(values.device)]
-        value = values.amin(0)
+        asked = None
+        if self.subset < self.critics.count:
+            asked = torch.randperm(self.critics.count)[: self.subset].to(action.device)
+        value: Tensor = self.target(batch.next_obs, action, asked).amin(0)
         if self.entropy_backup:
             value = value - self.log_temperature.exp() * log_density
         return batch.reward + batch.discount * value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,18 @@ from imitari.nets.heads.actions import Choice, ChoiceHead
 from imitari.nets.mlp import ACTIVATIONS, Activation, mlp
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+CACHE = 3 << 18  # bytes between two layers that are still quick to reach again
+
+
+Step = Callable[[Tensor], Tensor]
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.addmm(bias, x, weight)
+
+
+def _chosen(stack: Tensor, only: Tensor | None) -> Tensor:
+    return stack if only is None else stack[only]
 
 
 class StackedLinear(nn.Module):
@@ -34,11 +47,18 @@ class StackedLinear(nn.Module):
         # Flat, so that the optimiser takes it for what it is: biases, which are not decayed.
         self.bias = nn.Parameter(torch.empty(count * outputs).uniform_(-bound, bound))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs), seen by all layers, or (E, B, inputs), to (E, B, outputs)."""
+    def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
+        """(B, inputs), seen by all layers, or (E, B, inputs), to (E, B, outputs); of the layers `only`, if given."""
+        weight, bias = _chosen(self.weight, only), _chosen(self.bias.view(self.count, 1, -1), only)
         if x.ndim == 2:
-            x = x.expand(self.count, *x.shape)
-        return torch.baddbmm(self.bias.view(self.count, 1, -1), x, self.weight)
+            x = x.expand(len(weight), *x.shape)
+        return torch.baddbmm(bias, x, weight)
+
+    def each(self, only: Tensor | None = None) -> list[Step]:
+        """The layers one by one: (B, inputs) to (B, outputs)."""
+        weights, biases = _chosen(self.weight, only), _chosen(self.bias.view(self.count, -1), only)
+        pairs = zip(weights.unbind(), biases.unbind(), strict=True)
+        return [partial(_affine, weight=weight, bias=bias) for weight, bias in pairs]
 
 
 class StackedNorm(nn.Module):
@@ -50,9 +70,49 @@ class StackedNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(count * width))
         self.shift = nn.Parameter(torch.zeros(count * width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        gain, shift = (value.view(self.count, 1, self.width) for value in (self.gain, self.shift))
+    def forward(self, x: Tensor, only: Tensor | None = None) -> Tensor:
+        gain, shift = (_chosen(value.view(self.count, 1, self.width), only) for value in (self.gain, self.shift))
         return torch.addcmul(shift, functional.layer_norm(x, (self.width,)), gain)
+
+    def each(self, only: Tensor | None = None) -> list[Step]:
+        """The norms one by one: (B, width) to (B, width)."""
+        gains, shifts = (_chosen(value.view(self.count, self.width), only) for value in (self.gain, self.shift))
+        norm = partial(functional.layer_norm, normalized_shape=(self.width,))
+        return [partial(norm, weight=g, bias=s) for g, s in zip(gains.unbind(), shifts.unbind(), strict=True)]
+
+
+class Stacked(nn.Sequential):
+    """E networks of one shape: (B, inputs), seen by all, to (E, B, outputs).
+
+    Together they are few large operations, which pays on a GPU and while what is between the layers fits the
+    processor's cache; beyond that they run one by one, with the same weights.
+    """
+
+    def __init__(self, count: int, widest: int, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.count, self.widest = count, widest
+
+    def forward(self, input: Tensor, only: Tensor | None = None) -> Tensor:
+        """With `only`, numbers (N,), of those networks alone: (N, B, outputs)."""
+        count = self.count if only is None else len(only)
+        size = count * len(input) * self.widest * input.element_size()
+        if input.device.type == "cpu" and size > CACHE:
+            return self._one_by_one(input, count, only)
+        x = input
+        for layer in self:
+            x = layer(x, only) if isinstance(layer, (StackedLinear, StackedNorm)) else layer(x)
+        return x
+
+    def _one_by_one(self, input: Tensor, count: int, only: Tensor | None) -> Tensor:
+        shared = (StackedLinear, StackedNorm)
+        steps = [layer.each(only) if isinstance(layer, shared) else [layer] * count for layer in self]
+        found: list[Tensor] = []
+        for own in zip(*steps, strict=True):
+            x = input
+            for step in own:
+                x = step(x)
+            found.append(x)
+        return torch.stack(found)
 
 
 def stacked_mlp(
@@ -64,7 +124,7 @@ def stacked_mlp(
     activation: Activation = "relu",
     norm: bool = False,
     dropout: float = 0.0,
-) -> nn.Sequential:
+) -> Stacked:
     """`count` perceptrons of one shape: (B, inputs) to (count, B, outputs). Arguments as of `nets.mlp.mlp`."""
     layers: list[nn.Module] = []
     width = inputs
@@ -77,7 +137,7 @@ def stacked_mlp(
             layers.append(nn.Dropout(dropout))
         width = size
     layers.append(StackedLinear(count, width, outputs))
-    return nn.Sequential(*layers)
+    return Stacked(count, max(hidden, default=outputs), *layers)
 
 
 def action_width(action: Feature) -> int:
@@ -107,18 +167,21 @@ class Critics(nn.Module):
         self, spec: Spec, hidden: Sequence[int], count: int = 2, *, norm: bool = False, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.action = spec.action
+        self.action, self.count = spec.action, count
         self.encoder = ObsEncoder(spec)
         inputs = self.encoder.width + action_width(spec.action)
         self.body = stacked_mlp(count, inputs, hidden, 1, norm=norm, dropout=dropout)
 
-    def forward(self, obs: dict[str, Tensor], action: Tensor) -> Tensor:
-        """Observations (B, ...) and actions (B, *shape) to (E, B); actions (B, N, *shape), N a state, to (E, B, N)."""
+    def forward(self, obs: dict[str, Tensor], action: Tensor, only: Tensor | None = None) -> Tensor:
+        """Observations (B, ...) and actions (B, *shape) to (E, B); actions (B, N, *shape), N a state, to (E, B, N).
+
+        With `only`, numbers of critics, of those alone.
+        """
         features, flat = self.encoder(obs), flat_action(action, self.action)
         if flat.ndim == 2:
-            return self.body(torch.cat([features, flat], -1)).squeeze(-1)
+            return self.body(torch.cat([features, flat], -1), only).squeeze(-1)
         features = features.unsqueeze(1).expand(-1, flat.shape[1], -1)
-        value = self.body(torch.cat([features, flat], -1).flatten(0, 1))
+        value = self.body(torch.cat([features, flat], -1).flatten(0, 1), only)
         return value.view(-1, *flat.shape[:2])
 
 
