@@ -98,18 +98,19 @@ def robomimic(method: str, batch: int, **settings: Any) -> Side:
     return Side(ROBOMIMIC.title, "updates_robomimic.py", given, ROBOMIMIC, note=note)
 
 
-def plain(method: str, hidden: Sequence[int], batch: int) -> tuple[Side, Side]:
+def plain(method: str, hidden: Sequence[int], batch: int, **further: Any) -> tuple[Side, Side]:
     def side(fused: bool) -> Side:
-        given = {"method": method, "hidden": hidden, "batch": batch, "fused": fused}
+        given = {"method": method, "hidden": hidden, "batch": batch, "fused": fused, **further}
         title = f"plain PyTorch, {'fused Adam' if fused else 'Adam as it comes'}"
         return Side(title, "updates_plain.py", given, note="A single-file loop of our own writing, CORL-style.")
 
     return side(False), side(True)
 
 
-def jax(method: str, hidden: Sequence[int], batch: int) -> Side:
+def jax(method: str, hidden: Sequence[int], batch: int, **further: Any) -> Side:
     note = "A loop of our own writing, one compiled program an update."
-    return Side(JAX.title, "updates_jax.py", {"method": method, "hidden": hidden, "batch": batch}, JAX, note=note)
+    given = {"method": method, "hidden": hidden, "batch": batch, **further}
+    return Side(JAX.title, "updates_jax.py", given, JAX, note=note)
 
 
 def lerobot(policy: str, batch: int, history: int, chunk: int, config: dict[str, Any], *columns: Column) -> Side:
@@ -207,6 +208,18 @@ CASES = (
             jax("sac", [256, 256], 256),
         ),
         "Updates on transitions that are there already; nobody acts.",
+    ),
+    Case(
+        "RLPD, 10 critics of 2 x 256 with LayerNorm, batch 256",
+        STEPS,
+        "rlpd",
+        {"utd": 1, "offline_ratio": 0.0, "batch": 256},
+        {},
+        (
+            *plain("sac", [256, 256], 256, critics=10, norm=True),
+            jax("sac", [256, 256], 256, critics=10, norm=True),
+        ),
+        "Updates on transitions that are there already; nobody acts. One update of critics and policy.",
     ),
     Case(
         "proximal policy optimisation, 2 x 64, batch 64",

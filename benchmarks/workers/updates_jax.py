@@ -1,7 +1,7 @@
 """Updates in JAX with Optax: one compiled program an update, sampling and target networks included, twin critics as one
 batched network; the program waits for each update's losses only at the end of a block, as JAX programs do.
 
-Settings: method ("iql" or "sac"), hidden, batch, data.
+Settings: method ("iql" or "sac"), hidden, batch, data; perhaps critics and norm, as of `updates_plain`.
 """
 
 import functools
@@ -15,7 +15,7 @@ from _data import transitions
 from _serve import serve, settings, timed
 
 
-def perceptron(key, inputs, hidden, outputs):
+def perceptron(key, inputs, hidden, outputs, norm=False):
     widths = [inputs, *hidden, outputs]
     layers = []
     for one, two in pairwise(widths):
@@ -25,14 +25,19 @@ def perceptron(key, inputs, hidden, outputs):
             (
                 jax.random.uniform(weight, (one, two), minval=-bound, maxval=bound),
                 jax.random.uniform(bias, (two,), minval=-bound, maxval=bound),
+                *((jnp.ones(two), jnp.zeros(two)) if norm and two != outputs else ()),
             )
         )
     return layers
 
 
 def through(layers, x):
-    for weight, bias in layers[:-1]:
-        x = jax.nn.relu(x @ weight + bias)
+    for weight, bias, *norm in layers[:-1]:
+        x = x @ weight + bias
+        if norm:
+            gain, shift = norm
+            x = gain * jax.nn.standardize(x, epsilon=1e-5) + shift
+        x = jax.nn.relu(x)
     return x @ layers[-1][0] + layers[-1][1]
 
 
@@ -62,7 +67,9 @@ def implicit_losses(weights, targets, batch, key):
 def soft_losses(weights, targets, batch, key):
     obs, action, reward, after, done = batch
     fixed = jax.lax.stop_gradient
-    first, second = jax.random.split(key)
+    first, second, third = jax.random.split(key, 3)
+    count = len(weights["critics"][0][0])
+    asked = jax.random.permutation(third, count)[:2]
     entropy = jnp.exp(weights["log_weight"])
 
     def act(seen, key):
@@ -73,10 +80,12 @@ def soft_losses(weights, targets, batch, key):
         return jnp.tanh(raw), normal_log(raw, mean, log_scale) - slope.sum(-1)
 
     ahead, ahead_log = act(after, first)
-    backup = fixed(reward + (1 - done) * 0.99 * (twins(targets, after, ahead).min(0) - entropy * ahead_log))
+    least = twins(jax.tree.map(lambda value: value[asked], targets), after, ahead).min(0)
+    backup = fixed(reward + (1 - done) * 0.99 * (least - entropy * ahead_log))
     critic_loss = ((twins(weights["critics"], obs, action) - backup) ** 2).mean(1).sum()
     chosen, log = act(obs, second)
-    actor_loss = (fixed(entropy) * log - twins(fixed(weights["critics"]), obs, chosen).min(0)).mean()
+    values = twins(fixed(weights["critics"]), obs, chosen)
+    actor_loss = (fixed(entropy) * log - (values.min(0) if count == 2 else values.mean(0))).mean()
     weight_loss = -(entropy * fixed(log - action.shape[1])).mean()
     return critic_loss + actor_loss + weight_loss, (critic_loss, actor_loss, weight_loss)
 
@@ -88,17 +97,17 @@ def main():
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     data = [jnp.asarray(value) for value in transitions(given["data"])]
     state, action, hidden = data[0].shape[1], data[1].shape[1], given["hidden"]
-    keys = jax.random.split(jax.random.key(0), 5)
-    pair = [perceptron(key, state + action, hidden, 1) for key in keys[:2]]
-    weights = {"critics": jax.tree.map(lambda *values: jnp.stack(values), *pair)}
+    *drawn, second, third, last = jax.random.split(jax.random.key(0), given.get("critics", 2) + 3)
+    several = [perceptron(key, state + action, hidden, 1, given.get("norm", False)) for key in drawn]
+    weights = {"critics": jax.tree.map(lambda *values: jnp.stack(values), *several)}
     if given["method"] == "iql":
-        weights |= {"value": perceptron(keys[2], state, hidden, 1), "log_scale": jnp.zeros(action)}
-        weights |= {"actor": perceptron(keys[3], state, hidden, action)}
+        weights |= {"value": perceptron(second, state, hidden, 1), "log_scale": jnp.zeros(action)}
+        weights |= {"actor": perceptron(third, state, hidden, action)}
     else:
-        weights |= {"actor": perceptron(keys[3], state, hidden, 2 * action), "log_weight": jnp.zeros(())}
+        weights |= {"actor": perceptron(third, state, hidden, 2 * action), "log_weight": jnp.zeros(())}
     losses = {"iql": implicit_losses, "sac": soft_losses}[given["method"]]
     optimiser = optax.adam(3e-4)
-    held = [weights, weights["critics"], optimiser.init(weights), keys[4]]
+    held = [weights, weights["critics"], optimiser.init(weights), last]
     held = jax.tree.map(jnp.copy, held)
 
     @functools.partial(jax.jit, donate_argnums=0)

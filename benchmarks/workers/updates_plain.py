@@ -1,7 +1,9 @@
 """Updates of plain single-file loops in the style of CORL and CleanRL: one network and one Adam a part, one backward
 pass a loss, target parameters moved one by one, a replay buffer of tensors that is indexed with fresh random numbers.
 
-Settings: method ("bc", "iql" or "sac"), hidden, batch, fused (Adam's fused form, or Adam as it comes), data.
+Settings: method ("bc", "iql" or "sac"), hidden, batch, fused (Adam's fused form, or Adam as it comes), data; perhaps
+critics (how many, 2) and norm (LayerNorm in them): with more than two, the target is the least of two drawn ones and
+the policy climbs their mean, as in REDQ and RLPD.
 """
 
 import copy
@@ -15,9 +17,11 @@ from torch import nn
 from torch.nn import functional
 
 
-def perceptron(inputs, hidden, outputs):
+def perceptron(inputs, hidden, outputs, norm=False):
     widths = [inputs, *hidden]
-    layers = [part for one, two in pairwise(widths) for part in (nn.Linear(one, two), nn.ReLU())]
+    layers = []
+    for one, two in pairwise(widths):
+        layers += [nn.Linear(one, two), *([nn.LayerNorm(two)] if norm else []), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
 
@@ -27,6 +31,7 @@ class Loop:
     def __init__(self, given):
         self.arrays = [torch.from_numpy(value) for value in transitions(given["data"])]
         self.batch, self.fused, self.hidden = given["batch"], given["fused"] or None, given["hidden"]
+        self.count, self.norm = given.get("critics", 2), given.get("norm", False)
         self.state, self.action = self.arrays[0].shape[1], self.arrays[1].shape[1]
         self.optimisers = []
         self.build()
@@ -56,7 +61,7 @@ class Loop:
                 own.data.copy_(0.995 * own.data + 0.005 * other.data)
 
     def critics(self):
-        networks = [perceptron(self.state + self.action, self.hidden, 1) for _ in range(2)]
+        networks = [perceptron(self.state + self.action, self.hidden, 1, self.norm) for _ in range(self.count)]
         return networks, [copy.deepcopy(network).requires_grad_(False) for network in networks]
 
 
@@ -127,15 +132,17 @@ class SoftActorCritic(Loop):
         with torch.no_grad():
             next_action, next_log = self.act(after)
             pair = torch.cat([after, next_action], 1)
-            least = torch.min(*(network(pair).squeeze(-1) for network in self.targets))
+            asked = [self.targets[number] for number in np.random.choice(self.count, 2, replace=False)]
+            least = torch.min(*(network(pair).squeeze(-1) for network in asked))
             backup = reward + (1 - done) * 0.99 * (least - weight * next_log)
         pair = torch.cat([obs, action], 1)
         critic_loss = sum(functional.mse_loss(network(pair).squeeze(-1), backup) for network in self.networks)
         self.descend(self.for_critics, critic_loss)
         chosen, log = self.act(obs)
         pair = torch.cat([obs, chosen], 1)
-        least = torch.min(*(network(pair).squeeze(-1) for network in self.networks))
-        actor_loss = (weight * log - least).mean()
+        values = torch.stack([network(pair).squeeze(-1) for network in self.networks])
+        value = values.amin(0) if self.count == 2 else values.mean(0)
+        actor_loss = (weight * log - value).mean()
         self.descend(self.for_actor, actor_loss)
         weight_loss = -(self.log_weight.exp() * (log.detach() - self.action)).mean()
         self.descend(self.for_weight, weight_loss)
