@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KINDER := kindergarden dill relational_structs prpl_utils tomsgeoms2d graphviz pyperplan tabulate multimethod
-EXTRAS := sim,video,hdf5,zarr,ray,hub,test
+EXTRAS := sim,video,hdf5,zarr,ray,hub,plan,lm,test
 # One thread a process: two OpenMP threads beside another busy process slow each other down by more than they gain.
 export OMP_NUM_THREADS ?= 1
 
