@@ -16,14 +16,16 @@ BELOW = {
     "core": set(),
     "data": {"core"},
     "nets": {"core"},
-    "envs": {"core", "data"},
+    "envs": {"core", "data", "plan"},
     "learn": {"core", "data", "nets"},
     "models": {"core", "data", "nets", "learn"},
+    "language": {"core", "data", "nets", "learn"},
+    "plan": {"core", "data"},
     "evaluate": {"core", "data", "envs"},
-    "methods": {"core", "data", "nets", "learn", "models"},
-    "jobs": {"core", "data", "nets", "learn", "models", "envs", "evaluate"},
-    "claims": {"core", "data", "nets", "learn", "models", "envs", "evaluate", "jobs"},
-    "cli": {"core", "data", "nets", "learn", "models", "envs", "evaluate", "jobs"},
+    "methods": {"core", "data", "nets", "learn", "models", "language", "plan"},
+    "jobs": {"core", "data", "nets", "learn", "models", "language", "plan", "envs", "evaluate"},
+    "claims": {"core", "data", "nets", "learn", "models", "language", "plan", "envs", "evaluate", "jobs"},
+    "cli": {"core", "data", "nets", "learn", "models", "language", "plan", "envs", "evaluate", "jobs"},
 }
 
 
