@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import cast
 
@@ -13,6 +14,33 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from imitari.nets.acting import Linear
 from imitari.nets.denoiser import Along, LevelEmbedding
+
+# Queries and keys (B, heads, N, W / heads) to the same with their positions turned into them.
+Turn = Callable[[Tensor], Tensor]
+
+
+class Past:
+    """Keys and values of the tokens that a layer has read: room for `capacity` of them, of which `length` are used."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.length = capacity, 0
+        self._kept: Tensor | None = None  # (2, B, heads, capacity, W / heads)
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds keys and values (B, heads, N, W / heads); returns all up to now."""
+        end = self.length + key.shape[2]
+        if end > self.capacity:
+            raise ValueError(f"a cache for {self.capacity} tokens is given {end}")
+        if self._kept is None:
+            self._kept = key.new_empty(2, *key.shape[:2], self.capacity, key.shape[3])
+        self._kept[0, :, :, self.length : end], self._kept[1, :, :, self.length : end] = key, value
+        self.length = end
+        return self._kept[0, :, :, :end], self._kept[1, :, :, :end]
+
+    def pick(self, rows: Tensor) -> None:
+        """Keeps the sequences `rows` (n,), in that order; some may be there several times."""
+        if self._kept is not None:
+            self._kept = self._kept[:, rows]
 
 
 class Attention(nn.Module):
@@ -31,10 +59,31 @@ class Attention(nn.Module):
         self.key_value = Linear(width, 2 * width)
         self.out = Linear(width, width)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """(B, N, W) attends to (B, M, W); mask (B, M) is True where the memory may be looked at."""
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        turn: Turn | None = None,
+        past: Past | None = None,
+    ) -> Tensor:
+        """(B, N, W) attends to (B, M, W).
+
+        Args:
+            mask: (B, M), or (B, N, M) where queries differ: True where the memory may be looked at.
+            causal: query n sees the memory up to n; not together with a mask.
+            turn: puts positions into queries and keys.
+            past: what was read before; this memory is added to it, and M counts both.
+        """
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        if turn is not None:
+            query, key = turn(query), turn(key)
+        if past is not None:
+            key, value = past.extend(key, value)
+        if mask is not None:
+            mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         # On CPUs the backward pass of the fused kernel takes twice the time of the plain formula in bfloat16.
         plain = x.device.type == "cpu" and torch.is_grad_enabled()
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
@@ -42,7 +91,7 @@ class Attention(nn.Module):
                 query,
                 key,
                 value,
-                attn_mask=None if mask is None else mask[:, None, None, :],
+                attn_mask=mask,
                 dropout_p=self.dropout if self.training else 0.0,
                 is_causal=causal,
             )
@@ -72,16 +121,30 @@ class Layer(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, memory: Tensor | None = None, mask: Tensor | None = None, causal: bool = False
+        self,
+        x: Tensor,
+        memory: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        turn: Turn | None = None,
+        past: Past | None = None,
     ) -> Tensor:
-        """(B, N, W) to (B, N, W); mask (B, N) hides tokens of the sequence itself where it is False."""
-        return self.finish(self.begin(x, mask, causal), memory)
+        """(B, N, W) to (B, N, W); mask (B, N) hides tokens of the sequence itself where it is False. The last
+        arguments are those of `Attention`, of the sequence to itself."""
+        return self.finish(self.begin(x, mask, causal, turn, past), memory)
 
-    def begin(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def begin(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        turn: Turn | None = None,
+        past: Past | None = None,
+    ) -> Tensor:
         """The part that does not depend on the memory: self-attention."""
         norm = self.norms[0]
         inside = norm(x) if self.first else x
-        return self._joined(x, self.own(inside, inside, mask, causal), norm)
+        return self._joined(x, self.own(inside, inside, mask, causal, turn, past), norm)
 
     def finish(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """What comes after `begin`."""
