@@ -182,29 +182,37 @@ class JoinedColumn:
         return self.take(np.arange(start, stop))
 
 
-class TextColumn:
+class CodedColumn:
+    """Values kept once each: (rows,) integer codes into (K, *feature shape) values."""
+
+    def __init__(self, codes: Column, values: Array) -> None:
+        self.codes = codes
+        self.values = values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.codes.shape, *self.values.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return self.values.dtype
+
+    def take(self, rows: Array) -> Array:
+        return self.values[self.codes.take(rows)]
+
+    def span(self, start: int, stop: int) -> Array:
+        return self.values[self.codes.span(start, stop)]
+
+
+class TextColumn(CodedColumn):
     """Text, kept once a distinct value: integer codes into a vocabulary."""
 
     def __init__(self, codes: Column, vocabulary: Sequence[str]) -> None:
-        self.codes = codes
-        self.vocabulary = np.array(list(vocabulary), dtype=object)
+        super().__init__(codes, np.array(list(vocabulary), dtype=object))
+        self.vocabulary = self.values
 
     @staticmethod
     def of(texts: Sequence[str]) -> TextColumn:
         vocabulary = list(dict.fromkeys(texts))
         code = {text: number for number, text in enumerate(vocabulary)}
         return TextColumn(ArrayColumn(np.array([code[text] for text in texts], np.int32)), vocabulary)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.codes.shape
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        return self.vocabulary.dtype
-
-    def take(self, rows: Array) -> Array:
-        return self.vocabulary[self.codes.take(rows)]
-
-    def span(self, start: int, stop: int) -> Array:
-        return self.vocabulary[self.codes.span(start, stop)]

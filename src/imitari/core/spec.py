@@ -12,6 +12,11 @@ from imitari.core.errors import UserError
 
 Kind = Literal["number", "image", "text", "symbol", "choice"]
 
+# Observations that say what is to be done, which data set it is, and which of the other observations are there. Scaling
+# with statistics of one such case would wipe out what tells it from the others, so they are never scaled.
+INSTRUCTION, SOURCE, PRESENT = "observation.instruction", "observation.source", "observation.present"
+CIRCUMSTANCES = (INSTRUCTION, SOURCE, PRESENT)
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -118,12 +123,16 @@ def _fill(feature: Feature, other: Feature | None) -> Feature:
     )
 
 
-def mismatch(have: Spec, need: Spec) -> str | None:
-    """Why data or a task of spec `have` cannot serve an agent that needs `need`; None when it can."""
+def mismatch(have: Spec, need: Spec, *, any_size: bool = False) -> str | None:
+    """Why data or a task of spec `have` cannot serve an agent that needs `need`; None when it can.
+
+    `any_size`: maps may have another height and width.
+    """
     for key, feature in need.obs.items():
         if key not in have.obs:
             return f"observation '{key}' is not there (there are: {', '.join(have.obs)})"
-        if have.obs[key].shape != feature.shape:
+        skip = 2 if any_size and len(feature.shape) == len(have.obs[key].shape) == 3 else 0
+        if have.obs[key].shape[skip:] != feature.shape[skip:]:
             return f"observation '{key}' has shape {have.obs[key].shape}, not {feature.shape}"
     if have.action.shape != need.action.shape:
         return f"action has shape {have.action.shape}, not {need.action.shape}"

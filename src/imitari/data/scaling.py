@@ -10,7 +10,7 @@ import numpy as np
 from imitari.core.demos import Demos
 from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError
-from imitari.core.spec import Feature
+from imitari.core.spec import CIRCUMSTANCES, Feature
 
 ScalingKind = Literal["minmax", "meanstd", "quantile", "none"]
 # Rows beyond this number are sampled evenly for quantiles; the other statistics stream over all of them.
@@ -69,7 +69,10 @@ class Scaler:
         Raises:
             UserError: when a column holds NaN or infinity: names the column and the first such episode and step.
         """
-        scalings = {key: _fit(demos, key, feature, obs) for key, feature in demos.spec.numbers.items()}
+        scalings = {
+            key: _fit(demos, key, feature, "none" if key in CIRCUMSTANCES else obs)
+            for key, feature in demos.spec.numbers.items()
+        }
         if demos.spec.action.kind == "number" and demos.spec.action.size:
             scalings[ACTION] = _fit(demos, ACTION, demos.spec.action, action)
         return Scaler(scalings)
