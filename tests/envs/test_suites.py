@@ -217,7 +217,7 @@ def test_a_missing_simulator_names_the_command(name: str, monkeypatch: pytest.Mo
 def test_names_are_listed_without_a_simulator() -> None:
     names = task_names()
     assert {"track", "two_ways", "pusht", "metaworld/reach-v3", "kinder/Motion2D-p2"} <= set(names)
-    assert sum(name.startswith("metaworld/") for name in names) == 50
+    assert sum(name.startswith("metaworld/") and name.endswith("-v3") for name in names) == 50
     with pytest.raises(UserError, match="did you mean metaworld/reach-v3"):
         task_named("metaworld/reach")
 

@@ -87,6 +87,10 @@ class Task:
         """`count` environments; `reset(seed=[...])` takes one seed each."""
         return self.factory(count)
 
+    def about(self, seed: int) -> dict[str, Any]:
+        """What the start `seed` is a start of, for `Episode.source`: the name of the task, and what is to be done."""
+        return {"task_name": self.name, "task": self.description}
+
     def expert(self, world: World) -> Actor:
         """The scripted expert, acting in `world` (it may read its state).
 

@@ -20,11 +20,12 @@ def task_names() -> list[str]:
     return names
 
 
-def task_named(name: str, **options: Any) -> Task:
+def task_named(name: str, *, instruction: str | None = None, **options: Any) -> Task:
     """The task `name`: "<suite>/<id>", or "<suite>" where the suite has one task.
 
     Args:
         name: see `imitari tasks`.
+        instruction: also observe what is to be done, as these vectors (see `data.instructions.vectors_named`).
         options: of the suite: `pixels` (side of camera images; None: no images), `cameras`.
 
     Raises:
@@ -39,9 +40,17 @@ def task_named(name: str, **options: Any) -> Task:
     if within not in ids and not getattr(module, "OPEN", False):
         raise unknown("task", name, task_names())
     try:
-        return module.task(within, **options)
+        task = module.task(within, **options)
+        return task if instruction is None else _instructed(task, instruction)
     except TypeError as error:
         if "unexpected keyword" in str(error):
             given = " ".join(f"--{option}" for option in options)
             raise UserError(f"task '{name}' has no such option ({given}): leave it out") from error
         raise
+
+
+def _instructed(task: Task, instruction: str) -> Task:
+    from imitari.data.instructions import vectors_named
+    from imitari.envs.mixed import instructed
+
+    return instructed(task, vectors_named(instruction))

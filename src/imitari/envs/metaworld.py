@@ -18,6 +18,7 @@ from imitari.core.task import Task, World
 from imitari.envs._lockstep import Lockstep
 from imitari.envs._quick import Rotation
 from imitari.envs._rendering import Renderer, backend, import_mujoco
+from imitari.envs.mixed import mixed
 
 NAMES = (
     "assembly basketball bin-picking box-close button-press button-press-topdown button-press-topdown-wall "
@@ -27,6 +28,11 @@ NAMES = (
     "pick-place-wall plate-slide plate-slide-back plate-slide-back-side plate-slide-side push push-back push-wall "
     "reach reach-wall shelf-place soccer stick-pull stick-push sweep sweep-into window-close window-open"
 )
+# Sets of tasks as one (see `mixed`), by name.
+SETS = {
+    "mt10": "reach push pick-place door-open drawer-open drawer-close button-press-topdown peg-insert-side window-open "
+    "window-close"
+}
 SLOW = {"push-back-v3": 500}  # steps; where the expert needs more than 200
 WELD = (
     0.0,
@@ -45,7 +51,7 @@ STATE = "observation.state"
 
 
 def ids() -> list[str]:
-    return [f"{name}-v3" for name in NAMES.split()]
+    return [*(f"{name}-v3" for name in NAMES.split()), *SETS]
 
 
 def task(
@@ -58,12 +64,15 @@ def task(
     """One task with object and goal positions drawn at every start; the goal is observed.
 
     Args:
-        name: "reach-v3", ...
+        name: "reach-v3", ..., or a set of tasks as one: "mt10".
         pixels: also observe square images of this side.
         cameras: topview, corner, corner2, corner3, behindGripper, gripperPOV.
         limit: steps; default 200 (push-back: 500). The suite's own is 500; its experts seldom need more than 150.
         end_at_success: an episode ends as soon as the suite reports success; False: it goes on to the limit.
     """
+    if name in SETS:
+        each = (task(f"{one}-v3", pixels, cameras, limit, end_at_success) for one in SETS[name].split())
+        return mixed(f"metaworld/{name}", list(each))
     if pixels:
         backend()
     limit = limit or SLOW.get(name, 200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from imitari.core.episode import Episode
 from imitari.core.interaction import interact
@@ -20,7 +21,7 @@ def rollout(
     show: bool = False,
     done: Callable[[list[Episode]], None] | None = None,
 ) -> list[Episode]:
-    """One episode a seed, in the order of the seeds.
+    """One episode a seed, in the order of the seeds; its `source` tells the task that the seed is a start of.
 
     Args:
         actor: the policy.
@@ -44,7 +45,11 @@ def rollout(
             def tell(step: int, running: int, base: int = number * task.limit) -> None:
                 progress.update(base + step, f"{running} running")
 
-            finished = interact(actor, world, group, record=record, on_step=tell)
+            told = interact(actor, world, group, record=record, on_step=tell)
+            finished = [
+                replace(episode, source={**task.about(seed), **episode.source})
+                for seed, episode in zip(group, told, strict=True)
+            ]
             if done:
                 done(finished)
             episodes += finished

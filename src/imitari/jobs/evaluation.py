@@ -56,10 +56,10 @@ def evaluate(
 
 def _refuse_overlap(agent: Agent, task: Task, seeds: Sequence[int]) -> None:
     """Test starts that were seen in training would flatter the policy."""
-    seen = set(agent.facts.get("starts", {}).get(task.name, []))
-    both = sorted(seen & set(seeds))
+    seen = {name: set(each) for name, each in agent.facts.get("starts", {}).items()}
+    both = sorted(seed for seed in set(seeds) if seed in seen.get(task.about(seed)["task_name"], ()))
     if both:
         raise UserError(
             f"start {both[0]} (of {len(both)}) was in the training data of this agent: "
-            f"choose --seeds beyond {max(seen)}"
+            f"choose --seeds beyond {max(map(max, seen.values()))}"
         )
