@@ -211,7 +211,7 @@ def _record(
     decide = Noisy(task.spec.action, noise, seeds, request.recorded) if noise else None
 
     def finished(seed: int, episode: Episode) -> None:
-        source = {**episode.source, "task_name": task.name, "task": task.description, "expert": request.expert}
+        source = {**episode.source, **task.about(seed), "expert": request.expert}
         if request.noise:
             source["noise"] = request.noise
         extra = {} if request.expert == "random" else episode.extra
