@@ -1,0 +1,172 @@
+"""A pendulum, too heavy for its motor, must be swung up and held; numbers tell its angle, and its speed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from imitari.core.episode import Array, Obs
+from imitari.core.errors import UserError
+from imitari.core.spec import Feature, Spec
+from imitari.core.task import Actor, Task, World
+from imitari.envs._batched import BatchedWorld, State
+from imitari.envs.swing_up import Holder
+
+Who = Literal["expert", "play", "random"]
+
+# A rod of one metre on a hinge, all torques per moment of inertia; the angle (rad) is 0 where it stands.
+GRAVITY, DAMPING = 1.5 * 9.81, 0.25  # rad/s^2 where it is level; 1/s
+MOTOR = 0.5 * GRAVITY  # rad/s^2 at full torque: less than would lift it
+SPREAD = np.array([0.5, 4.0])  # deviations of a start from hanging still: rad, rad/s
+TICK, REPEAT, LIMIT = 0.0125, 4, 200  # seconds a tick, ticks a decision, decisions of an episode
+NEAR = 0.3  # rad from standing at which the reward is 1 / e
+UPRIGHT, HOLD = 0.95, 25  # cosine from which it counts as up; decisions at the end that it must be up
+STATE = "observation.state"
+
+
+def ids() -> list[str]:
+    return ["state", "positions"]
+
+
+def task(name: str, noise: float = 0.0, who: Who = "expert") -> Task:
+    """Ten seconds, 200 decisions. It hangs at the start and swings, mostly not far enough to turn over.
+
+    `state`: cosine, sine and turning speed; `positions`: the first two. Reward: how near to standing it is, from 0 to 1
+    and hardly any below the horizontal. Solved: it stands at the end, for a second and a quarter or more.
+
+    Args:
+        noise: standard deviation of the error of each number that is observed, anew at every step.
+        who: acts as the task's expert; "play" drives it about and holds nothing, "random" holds random torques.
+    """
+    if noise < 0:
+        raise UserError(f"noise is {noise:g}: it must be at least 0")
+    names = ("cosine", "sine", "turning")[: 3 if name == "state" else 2]
+    action = Feature((1,), names=("torque",), low=(-1.0,), high=(1.0,))
+    spec = Spec({STATE: Feature((len(names),), names=names)}, action)
+    actors: dict[Who, Callable[[World], Actor]] = {"expert": Catcher, "play": Driver, "random": Holder}
+    if who not in actors:
+        raise UserError(f"who is '{who}': choose {', '.join(actors)}")
+    return Task(
+        f"pendulum/{name}",
+        spec,
+        LIMIT,
+        lambda count: Pendulum(count, spec, noise),
+        actors[who],
+        success_ends=False,
+        description=(__doc__ or "").split("\n")[0],
+    )
+
+
+# ---------------------------------------------------------------- physics
+
+
+def ticked(motion: Array, torque: Array, seconds: float = TICK) -> Array:
+    """`motion` (2, B): angle and turning speed, after one Runge-Kutta step; `torque` (B,), full at 1."""
+
+    def slope(at: Array) -> Array:
+        angle, turning = at
+        return np.stack([turning, GRAVITY * np.sin(angle) - DAMPING * turning + MOTOR * torque])
+
+    first = slope(motion)
+    second = slope(motion + seconds / 2 * first)
+    third = slope(motion + seconds / 2 * second)
+    fourth = slope(motion + seconds * third)
+    return motion + seconds / 6 * (first + 2 * second + 2 * third + fourth)
+
+
+def energy(angle: Array, turning: Array) -> Array:
+    """In units of what lifts it from level to standing: 0 where it stands still, -2 where it hangs still."""
+    return 0.5 * turning**2 / GRAVITY + np.cos(angle) - 1
+
+
+def lean(angle: Array) -> Array:
+    """Angle from standing, from -pi to pi."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+class Pendulum(BatchedWorld):
+    """State: `motion` (B, 2), see `ticked`; `errors` of every observation of the episode; decisions made (`clock`) and
+    those since which it stands (`stay`)."""
+
+    def __init__(self, count: int, spec: Spec, noise: float) -> None:
+        super().__init__(count, spec, LIMIT)
+        self.noise = noise
+
+    def start(self, rng: np.random.Generator) -> State:
+        motion = np.array([np.pi, 0.0]) + SPREAD * rng.standard_normal(2)
+        errors = rng.standard_normal((LIMIT + 1, 3)).astype(np.float32)
+        return {"motion": motion, "errors": errors, "clock": np.zeros((), np.int64), "stay": np.zeros((), np.int64)}
+
+    def observe(self, state: State) -> Obs:
+        angle, turning = state["motion"].T
+        seen = np.stack([np.cos(angle), np.sin(angle), turning], 1).astype(np.float32)
+        if self.noise:
+            seen = seen + np.float32(self.noise) * state["errors"][np.arange(len(seen)), state["clock"]]
+        return {STATE: seen[:, : self.spec_of_step.obs[STATE].size]}
+
+    def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
+        torque = np.clip(action.astype(np.float64)[:, 0], -1, 1)
+        motion = state["motion"].T
+        for _ in range(REPEAT):
+            motion = ticked(motion, torque)
+        clock = np.minimum(state["clock"] + 1, LIMIT)
+        stay = np.where(np.cos(motion[0]) > UPRIGHT, state["stay"] + 1, 0)
+        after = {"motion": motion.T, "errors": state["errors"], "clock": clock, "stay": stay}
+        success = (clock >= LIMIT) & (stay >= HOLD)
+        return after, np.exp(-((lean(motion[0]) / NEAR) ** 2)), np.zeros_like(success), success
+
+
+# ---------------------------------------------------------------- who acts
+
+
+def _motion(world: Any) -> Array:
+    return world.state["motion"].T
+
+
+@dataclass
+class Catcher:
+    """Scripted expert: brings the pendulum to the energy of standing by torques along its swing or against it, and
+    holds it linearly once it is up. It knows the true state, whatever is observed."""
+
+    world: World
+
+    def reset(self, count: int, seed: int = 0) -> None:
+        return None
+
+    def act(self, obs: Obs, memory: Any) -> tuple[Array, None]:
+        angle, turning = _motion(self.world)
+        away = lean(angle)
+        pumped = np.clip(-1.5 * energy(angle, turning) * turning, -1, 1)
+        held = np.clip(-GRAVITY / MOTOR * (2.0 * away + 0.6 * turning), -1, 1)
+        near = 1 / (1 + np.exp((np.abs(away) - 0.5) / 0.08))  # from one to the other without a jump
+        return (near * held + (1 - near) * pumped)[:, None].astype(np.float32), None
+
+
+@dataclass
+class Driver:
+    """Plays: drives to one random energy after another, at or above that of standing, by full or weaker torques; passes
+    the upright at all speeds and does not hold it."""
+
+    world: World
+    change: float = 0.1  # chance a decision of a new aim
+
+    def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
+        rng = np.random.default_rng([seed, 0x51])
+        return {"rng": rng, "aim": _aims(rng, count)}
+
+    def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        angle, turning = _motion(self.world)
+        rng: np.random.Generator = memory["rng"]
+        fresh = rng.random(len(angle)) < self.change
+        memory["aim"] = np.where(fresh, _aims(rng, len(angle)), memory["aim"])
+        target, strength = memory["aim"]
+        push = strength * np.sign((target - energy(angle, turning)) * turning)
+        return push[:, None].astype(np.float32), memory
+
+
+def _aims(rng: np.random.Generator, count: int) -> Array:
+    """(2, count): energy, strength of the torques."""
+    return np.stack([rng.uniform(-0.1, 0.8, count), rng.uniform(0, 1, count)])
