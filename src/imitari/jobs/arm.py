@@ -72,9 +72,8 @@ def _train_and_evaluate(claim: Claim, job: Job, budget: Budget, task: Task, fold
 
 def _refuse_overlap(demos: Demos, task: Task, starts: Sequence[int]) -> None:
     """The evaluation refuses this too; here it is refused before the training that it would waste."""
-    mine = [source for source in demos.table.source if source.get("task_name") == task.name]
-    seen = {int(source["seed"]) for source in mine if "seed" in source}
-    both = sorted(seen & set(starts))
+    seen = {(source.get("task_name"), source.get("seed")) for source in demos.table.source}
+    both = sorted(seed for seed in starts if (task.about(seed)["task_name"], seed) in seen)
     if both:
         raise UserError(f"start {both[0]} is in the data of this claim: its demos must use jobs.claim.training_starts")
 

@@ -43,7 +43,7 @@ def demonstrate(
         episodes += interact(who, world, group, decide=decide)
         world.close()
     kept = [episode for episode in episodes if episode.success or not only_successes]
-    named = [replace(episode, source={**episode.source, "task_name": task.name}) for episode in kept]
+    named = [replace(episode, source={**episode.source, **task.about(int(episode.source["seed"]))}) for episode in kept]
     name = type(actor).__name__ if actor else "scripted expert"
     step = f"{name}, noise {noise:g}, starts {seeds[0]} to {seeds[-1]}"
     return Demos.from_episodes(named, task.spec, Provenance(f"made in {task.name}", "memory", (step,)))

@@ -96,8 +96,11 @@ def _supervised(
         return Decision(executed, ruling.action if label else executed, columns)
 
     episodes = interact(watched, world, seeds, decide=decide)
-    facts = {"task_name": task.name, "reasons": list(supervisor.reasons)}
-    return [dataclasses.replace(episode, source={**episode.source, **facts}) for episode in episodes]
+    reasons = {"reasons": list(supervisor.reasons)}
+    return [
+        dataclasses.replace(episode, source={**episode.source, **task.about(seed), **reasons})
+        for episode, seed in zip(episodes, seeds, strict=True)
+    ]
 
 
 class _Watched:
