@@ -57,10 +57,11 @@ EXACT: list[tuple[Process, Callable[..., Network], float]] = [
     (NoiseDiffusion(100, 100, 0.0, None), ideal_noise, 0.02),
     (NoiseDiffusion(1000, 1000, 1.0, None, "linear"), ideal_noise, 0.02),
     (ScoreDiffusion(60), ideal_score, 0.01),
+    (ScoreDiffusion(200, least=1e-3, curve=None, solver="ddim"), ideal_score, 0.02),
     (Flow(200), ideal_velocity, 0.01),
     (Flow(20, "heun"), ideal_velocity, 0.01),
 ]
-NAMES = ["ddpm", "ddim", "linear", "edm", "euler", "heun"]
+NAMES = ["ddpm", "ddim", "linear", "edm", "edm ddim", "euler", "heun"]
 
 
 @pytest.mark.parametrize(("process", "ideal", "tolerance"), EXACT, ids=NAMES)
@@ -90,8 +91,9 @@ def test_deterministic_samplers_follow_the_exact_path(
         (lambda steps: Flow(steps), ideal_velocity, 1),
         (lambda steps: Flow(steps, "heun"), ideal_velocity, 2),
         (lambda steps: ScoreDiffusion(steps, least=1e-4), ideal_score, 2),
+        (lambda steps: ScoreDiffusion(steps, least=1e-4, curve=None, solver="ddim"), ideal_score, 1),
     ],
-    ids=["euler", "heun", "edm"],
+    ids=["euler", "heun", "edm", "edm ddim"],
 )
 def test_the_error_falls_with_the_order_of_the_solver(
     make: Callable[[int], Process], ideal: Callable[..., Network], order: int
@@ -109,8 +111,13 @@ def test_the_error_falls_with_the_order_of_the_solver(
 
 @pytest.mark.parametrize(
     ("process", "ideal"),
-    [(NoiseDiffusion(100), ideal_noise), (Flow(), ideal_velocity), (ScoreDiffusion(), ideal_score)],
-    ids=["noise", "flow", "score"],
+    [
+        (NoiseDiffusion(100), ideal_noise),
+        (Flow(), ideal_velocity),
+        (ScoreDiffusion(), ideal_score),
+        (ScoreDiffusion(density="logistic", centre=math.log(0.5), width=0.5, least=0.2, most=5.0), ideal_score),
+    ],
+    ids=["noise", "flow", "score", "score logistic"],
 )
 def test_the_ideal_network_leaves_only_the_posterior_variance(process: Process, ideal: Callable[..., Network]) -> None:
     torch.manual_seed(0)
@@ -135,11 +142,56 @@ def remaining(process: Process) -> float:
         return float(np.mean(variance / ((1 - level) ** 2 * variance + level**2)))
     assert isinstance(process, ScoreDiffusion)
     standard = np.linspace(-6, 6, 10_001)
-    weight = np.exp(-(standard**2) / 2)
     noise = np.exp(process.centre + process.width * standard)
+    weight = np.exp(-(standard**2) / 2)
+    if process.density == "logistic":
+        weight = (noise > process.least) * (noise < process.most) / np.cosh(standard / 2) ** 2
     out = noise * process.deviation / np.sqrt(noise**2 + process.deviation**2)
     left = variance * noise**2 / (variance + noise**2) / out**2
     return float((left * weight).sum() / weight.sum())
+
+
+def test_evenly_spaced_steps_are_the_exact_solution_for_one_point() -> None:
+    """Data at one point: the estimate never changes, and each step of DDIM is exact whatever its length."""
+    process = ScoreDiffusion(4, least=0.01, curve=None, solver="ddim")
+    ratios = torch.tensor(process.noises[:-2]) / torch.tensor(process.noises[1:-1])
+    assert torch.allclose(ratios, torch.full((3,), (80 / 0.01) ** (1 / 3)))
+    assert torch.allclose(process.path, torch.tensor([1, 2 / 3, 1 / 3, 0]), atol=1e-6)
+    seen: list[float] = []
+
+    def network(scaled: Tensor, level: Tensor) -> Tensor:
+        noise = process.least * (process.most / process.least) ** level.view(-1, 1)
+        total = noise**2 + process.deviation**2
+        x = scaled * total.sqrt()
+        seen.append(float(((x - MEAN) / noise)[0]))
+        return (MEAN - process.deviation**2 / total * x) * total.sqrt() / (noise * process.deviation)
+
+    samples = process.sample(network, torch.tensor([[1.5]]))
+    assert samples.item() == pytest.approx(MEAN, abs=1e-5)
+    # The first x lacks the mean, by an amount that no later step changes in units of the noise.
+    assert seen == pytest.approx([1.5 - MEAN / process.most] * 4, abs=1e-3)
+
+
+def test_the_density_of_training_noise_is_the_truncated_logistic() -> None:
+    torch.manual_seed(0)
+    process = ScoreDiffusion(density="logistic", centre=-0.7, width=0.5, least=0.1, most=1.0)
+    drawn: list[Tensor] = []
+
+    def network(x: Tensor, level: Tensor) -> Tensor:
+        drawn.append(process.least * (process.most / process.least) ** level)
+        return x
+
+    process.error(network, torch.zeros(100_000, 1))
+    noise = drawn[0].double().numpy()
+    assert noise.min() >= 0.0999
+    assert noise.max() <= 1.0001
+
+    def below(value: float) -> float:
+        return 1 / (1 + (value / math.exp(-0.7)) ** (-1 / 0.5))
+
+    for value in (0.15, 0.3, 0.5, 0.8):
+        exact = (below(value) - below(0.1)) / (below(1.0) - below(0.1))
+        assert (noise < value).mean() == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 100_000))
 
 
 def test_the_squared_cosine_schedule_has_the_published_values() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from imitari.core.errors import UserError
 from imitari.learn.learner import Learner
 
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["constant", "cosine", "tri_stage"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Optim:
     Attributes:
         lr: peak learning rate.
         weight_decay: decoupled (Loshchilov & Hutter 2019); not applied to vectors (biases, gains).
-        schedule: "constant", or "cosine" down to zero at the last step.
+        schedule: "constant", "cosine" down to zero at the last step, or "tri_stage" (Park et al. 2019): up from a tenth
+            in 2 % of the steps, 8 % at the peak, then exponentially down to a millionth.
         warmup: steps of linear increase from zero.
         clip: bound on the norm of the gradient; 0: none.
         ema: decay of the exponential moving average of the weights that is kept as the result; 0: none.
@@ -53,7 +54,10 @@ class Optim:
         if self.schedule == "cosine":
             done = (step - self.warmup) / max(1, steps - self.warmup)
             return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        raise UserError(f"schedule '{self.schedule}' is unknown: choose constant or cosine")
+        if self.schedule == "tri_stage":
+            done = step / max(1, steps)
+            return min(1.0, 0.1 + 0.9 * done / 0.02) if done < 0.1 else 1e-6 ** ((done - 0.1) / 0.9)
+        raise UserError(f"schedule '{self.schedule}' is unknown: choose constant, cosine or tri_stage")
 
     def build(self, learner: Learner) -> FusedAdamW:
         """AdamW over the trainable parameters; `group["scale"]` holds each group's factor on the rate."""

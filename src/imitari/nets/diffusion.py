@@ -94,14 +94,17 @@ class NoiseDiffusion(nn.Module):
 
 
 class ScoreDiffusion(nn.Module):
-    """Continuous noise levels, a preconditioned denoiser and Heun's method (EDM, Karras et al. 2022, algorithm 1).
+    """Continuous noise levels and a preconditioned denoiser (EDM, Karras et al. 2022, algorithm 1 with "heun").
 
     Args:
-        steps: of the sampler; each costs two network calls, the last of them one.
+        steps: of the sampler.
         deviation: of the data (sigma_data).
         least, most: noise in sampling (sigma_min, sigma_max).
-        curve: how the steps crowd at low noise (rho).
+        curve: how the steps crowd at low noise (rho); None: evenly in the logarithm, which is its limit.
         centre, width: of the logarithm of the noise in training (P_mean, P_std).
+        solver: "heun", two network calls a step, the last of them one; or "ddim", one call: exact where the estimate
+            of the clean data stays the same over a step (DDIM, or DPM-Solver-1 of Lu et al. 2022).
+        density: of that logarithm: "normal", or "logistic", cut off at the least and the most noise.
     """
 
     path: Tensor
@@ -112,20 +115,28 @@ class ScoreDiffusion(nn.Module):
         deviation: float = 0.5,
         least: float = 0.002,
         most: float = 80.0,
-        curve: float = 7.0,
+        curve: float | None = 7.0,
         centre: float = -1.2,
         width: float = 1.2,
+        solver: Literal["heun", "ddim"] = "heun",
+        density: Literal["normal", "logistic"] = "normal",
     ) -> None:
         super().__init__()
         self.deviation, self.least, self.most, self.centre, self.width = deviation, least, most, centre, width
+        self.solver, self.density = solver, density
         ramp = torch.linspace(1, 0, steps, dtype=torch.float64)
-        low, high = least ** (1 / curve), most ** (1 / curve)
-        self.noises = [*((low + ramp * (high - low)) ** curve).tolist(), 0.0]
-        visited = torch.tensor([self.noises[0], *(noise for noise in self.noises[1:-1] for _ in range(2))])
-        self.register_buffer("path", self._level(visited), persistent=False)
+        if curve is None:
+            spread = least * (most / least) ** ramp
+        else:
+            low, high = least ** (1 / curve), most ** (1 / curve)
+            spread = (low + ramp * (high - low)) ** curve
+        self.noises = [*spread.tolist(), 0.0]
+        calls = 2 if solver == "heun" else 1
+        visited = [self.noises[0], *(noise for noise in self.noises[1:-1] for _ in range(calls))]
+        self.register_buffer("path", self._level(torch.tensor(visited)), persistent=False)
 
     def error(self, network: Network, clean: Tensor) -> Tensor:
-        noise = torch.exp(self.centre + self.width * torch.randn(len(clean), device=clean.device))
+        noise = self._drawn(len(clean), clean.device)
         amount = _spread(noise, clean)
         noisy = clean + amount * torch.randn_like(clean)
         skip, out, into = self._factors(amount)
@@ -135,13 +146,26 @@ class ScoreDiffusion(nn.Module):
     def sample(self, network: Network, noise: Tensor) -> Tensor:
         x = self.noises[0] * noise
         for now, then in zip(self.noises[:-1], self.noises[1:], strict=True):
-            slope = (x - self.denoise(network, x, now)) / now
+            clean = self.denoise(network, x, now)
+            if self.solver == "ddim":
+                x = torch.lerp(clean, x, then / now)
+                continue
+            slope = (x - clean) / now
             ahead = x + (then - now) * slope
             if then:
                 slope = (slope + (ahead - self.denoise(network, ahead, then)) / then) / 2
                 ahead = x + (then - now) * slope
             x = ahead
         return x
+
+    def _drawn(self, count: int, device: torch.device) -> Tensor:
+        """Noise of training samples (B,)."""
+        if self.density == "normal":
+            return torch.exp(self.centre + self.width * torch.randn(count, device=device))
+        ends = ((math.log(end) - self.centre) / self.width for end in (self.least, self.most))
+        low, high = (1 / (1 + math.exp(-end)) for end in ends)
+        chance = torch.empty(count, device=device).uniform_(low, high)
+        return torch.exp(self.centre + self.width * torch.logit(chance)).clamp(self.least, self.most)
 
     def denoise(self, network: Network, x: Tensor, noise: float) -> Tensor:
         """The estimate of the clean data from x = clean + noise * (standard normal)."""

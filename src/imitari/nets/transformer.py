@@ -50,14 +50,16 @@ class Attention(nn.Module):
         width: of all tokens.
         heads: must divide the width.
         dropout: of attention weights, in training.
+        normed: queries and keys of each head have norms (Henry et al. 2020, with RMS norms).
     """
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, normed: bool = False) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.query = Linear(width, width)
         self.key_value = Linear(width, 2 * width)
         self.out = Linear(width, width)
+        self.norms = nn.ModuleList(nn.RMSNorm(width // heads, eps=1e-6) for _ in range(2)) if normed else None
 
     def forward(
         self,
@@ -78,6 +80,8 @@ class Attention(nn.Module):
         """
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        if self.norms is not None:
+            query, key = self.norms[0](query), self.norms[1](key)
         if turn is not None:
             query, key = turn(query), turn(key)
         if past is not None:
