@@ -1,17 +1,19 @@
 """Every claim's smoke budget runs through: data, trainings, evaluations, verdict, report."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from imitari.core import registry
-from imitari.jobs.claim import FIRST_TRAINING_START, claim_named, test_starts, training_starts
+from imitari.core.errors import UserError
+from imitari.core.starts import BLOCK, evaluation_starts, judging_starts, learning_starts, training_starts
+from imitari.jobs.claim import claim_named
 from imitari.jobs.claim_run import ClaimRequest, run_claim
 from imitari.jobs.report import claim_report
 
 NAMES = sorted(registry.entries("claims"))
-test_starts.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,5 +44,9 @@ def test_a_claim_is_complete(name: str) -> None:
 
 def test_training_and_evaluation_starts_never_meet() -> None:
     most = max(budget.starts for name in NAMES for budget in claim_named(name).budgets.values())
-    assert 100_000 + most < FIRST_TRAINING_START == training_starts(0, 1)[0]
-    assert training_starts(0, FIRST_TRAINING_START)[-1] < training_starts(1, 1)[0]
+    seed_0 = [training_starts(0, 500_000), learning_starts(0, 39_998, 10), judging_starts(0, 100_000)]
+    in_order = [evaluation_starts(most), *seed_0, training_starts(1, 1)]
+    for one, two in pairwise(in_order):
+        assert one[-1] < two[0]
+    with pytest.raises(UserError):
+        evaluation_starts(BLOCK)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-FIRST_START = 100_000  # far from the seeds that collections begin with
+from imitari.core.starts import FIRST_TEST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that `imitari train --out` wrote")
     parser.add_argument("--task", help="default: the task of the training")
     parser.add_argument("--episodes", type=int, default=100, help="starts to try (default 100)")
-    parser.add_argument("--seeds", type=int, default=FIRST_START, help=f"first start (default {FIRST_START})")
+    parser.add_argument("--seeds", type=int, default=FIRST_TEST, help=f"first start (default {FIRST_TEST})")
     parser.add_argument("--together", type=int, default=50, help="environments stepped together (default 50)")
     parser.add_argument("--json", type=Path, help="also write the summary here")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -75,7 +75,7 @@ def _refuse_overlap(demos: Demos, task: Task, starts: Sequence[int]) -> None:
     seen = {(source.get("task_name"), source.get("seed")) for source in demos.table.source}
     both = sorted(seed for seed in starts if (task.about(seed)["task_name"], seed) in seen)
     if both:
-        raise UserError(f"start {both[0]} is in the data of this claim: its demos must use jobs.claim.training_starts")
+        raise UserError(f"start {both[0]} is in the data of this claim: its demos must use core.starts.training_starts")
 
 
 def _arm_run(claim: Claim, job: Job, budget: Budget, task: Task, folder: Path) -> ArmRun:

@@ -14,11 +14,10 @@ from imitari.core import registry
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError, nearest
 from imitari.core.outcome import Outcome
+from imitari.core.starts import training_starts as training_starts
 from imitari.core.task import Task
 
 FOLDER = "claims"
-FIRST_TEST_START = 100_000
-FIRST_TRAINING_START = 1_000_000  # the starts of training seed s begin at (s + 1) times this
 Metric = Literal["success", "total", "best"]
 Floats = NDArray[np.float64]
 
@@ -226,18 +225,3 @@ def claim_named(name: str) -> Claim:
         if isinstance(value, Claim):
             return value
     raise TypeError(f"{module.__name__} defines no Claim")
-
-
-def test_starts(budget: Budget) -> range:
-    """Starts that judge: below every training start, whatever the seed."""
-    if budget.starts > FIRST_TRAINING_START - FIRST_TEST_START:
-        raise UserError(
-            f"the budget asks for {budget.starts} starts: at most {FIRST_TRAINING_START - FIRST_TEST_START}"
-        )
-    return range(FIRST_TEST_START, FIRST_TEST_START + budget.starts)
-
-
-def training_starts(seed: int, count: int) -> range:
-    """`count` starts for the demonstrations of training seed `seed`: no other seed and no evaluation has them."""
-    first = FIRST_TRAINING_START * (seed + 1)
-    return range(first, first + count)

@@ -10,9 +10,10 @@ from typing import Any
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
+from imitari.core.starts import evaluation_starts
 from imitari.evaluate.outcomes import write_outcomes
 from imitari.jobs.arm import arm_outcomes
-from imitari.jobs.claim import Claim, claim_named, test_starts
+from imitari.jobs.claim import Claim, claim_named
 from imitari.jobs.engine import engine_named, only_one
 from imitari.jobs.evaluation import OUTCOMES
 from imitari.jobs.folder import DONE, Job, finished, prepare, read_json, write_json
@@ -77,7 +78,7 @@ def plan(claim: Claim, request: ClaimRequest) -> list[Job]:
     for arm in request.changes:
         if arm != "all" and arm not in claim.arms:
             raise UserError(f"claim '{request.name}' has no arm '{arm}': there are {', '.join(claim.arms)}")
-    starts = test_starts(budget)
+    starts = evaluation_starts(budget.starts)
     return [
         Job(
             claim=request.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
+from imitari.core.starts import FIRST_TEST
 from imitari.core.task import Task
 from imitari.envs import task_named
 from imitari.evaluate.compare import Comparison, Pair, compare, compare_sequentially
@@ -15,7 +16,6 @@ from imitari.evaluate.outcomes import read_outcomes
 from imitari.jobs.evaluation import OUTCOMES, evaluate
 from imitari.learn.agent import Agent
 
-FIRST_START = 100_000
 BATCH = 10  # pairs between two looks of a sequential comparison
 
 
@@ -106,7 +106,7 @@ def _starts(known: list[list[Outcome]], first: int | None, episodes: int | None,
         seen = sorted({row.start for rows in known for row in rows})
         if seen:
             return seen
-    first = FIRST_START if first is None else first
+    first = FIRST_TEST if first is None else first
     return list(range(first, first + (episodes or (200 if sequential else 100))))
 
 

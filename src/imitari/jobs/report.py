@@ -11,6 +11,7 @@ from typing import Any
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
+from imitari.core.starts import FIRST_TEST
 from imitari.evaluate._films import Film, record
 from imitari.evaluate.compare import compare
 from imitari.evaluate.intervals import wilson
@@ -133,7 +134,7 @@ def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: 
         shown: list[Film] = []
         where = outcomes[0].task if outcomes else task
         if films and where:
-            shown, why = films_of(folder, where, outcomes[0].start if outcomes else 100_000)
+            shown, why = films_of(folder, where, outcomes[0].start if outcomes else FIRST_TEST)
             note = note or why
         sides.append(Side(label, facts["method"], facts["settings"], [training], _score(outcomes), shown))
     page = _runs_page(sides, task, title, lead, note)

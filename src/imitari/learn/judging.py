@@ -16,6 +16,7 @@ from imitari.core.episode import ACTION, Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.interaction import Decision, interact
 from imitari.core.spec import Spec
+from imitari.core.starts import judging_starts
 from imitari.core.task import Actor, Task
 from imitari.data.sampling import Batches, Transitions
 from imitari.learn.agent import Agent
@@ -27,8 +28,6 @@ from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.nets.critics import Critics
 
-# The starts of a fitted judge's episodes begin here within the block of a million that belongs to its training seed.
-BLOCK, FIRST = 1_000_000, 900_000
 STREAM = 0x70D6E
 NEXT = "next_action"
 
@@ -143,8 +142,7 @@ def fitted_judge(task: Task, run: Run, how: Fitting | None = None) -> JudgeFor:
 def shaken_episodes(task: Task, seed: int, how: Fitting) -> tuple[Demos, Any]:
     """Episodes of the expert with some actions drawn at random, with the column `next_action`, what the expert does
     after each step; and (world) -> the expert."""
-    first = BLOCK * (seed + 1) + FIRST
-    seeds = range(first, first + how.episodes)
+    seeds = judging_starts(seed, how.episodes)
     world = task.make(how.episodes)
     expert, rng, spec = task.expert(world), np.random.default_rng([seed, STREAM]), task.spec
     low, high = np.asarray(spec.action.low or -1.0), np.asarray(spec.action.high or 1.0)

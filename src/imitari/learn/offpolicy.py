@@ -24,6 +24,7 @@ from imitari.core.errors import UserError
 from imitari.core.files import replace_text
 from imitari.core.progress import Progress
 from imitari.core.spec import Feature, Spec
+from imitari.core.starts import learning_starts
 from imitari.core.supervisor import Supervisor
 from imitari.core.task import RandomActor, Task, World
 from imitari.data.replay import Draws, MixedDraws, Replay
@@ -37,8 +38,6 @@ from imitari.learn.precision import choose
 from imitari.learn.run import Losses, Run, Source, Updates
 from imitari.learn.scaled import DeviceScaler
 
-# The starts of the rounds of seed s begin here within the block of a million that belongs to it.
-BLOCK, FIRST = 1_000_000, 500_000
 SPAN = 4096  # transitions copied at once
 STAGE = "explore"
 COUNTED = ("steps", "taken", "take_overs", "episodes", "solved")
@@ -286,8 +285,7 @@ class Explorer:
 
     def seeds(self, number: int) -> range:
         """Of the starts of round `number`."""
-        first = BLOCK * (self.run.seed + 1) + FIRST + number * self.method.together
-        return range(first, first + self.method.together)
+        return learning_starts(self.run.seed, number, self.method.together)
 
     def explore(self, labels: Labels, supervisor: Supervisor | None) -> Explored:
         """Acts and learns for `method.steps` environment steps."""

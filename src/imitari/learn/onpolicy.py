@@ -27,6 +27,7 @@ from imitari.core.errors import UserError
 from imitari.core.files import replace_arrays
 from imitari.core.progress import Progress
 from imitari.core.spec import Spec
+from imitari.core.starts import BLOCK, learning_starts
 from imitari.core.task import Task
 from imitari.data.sampling import Batches
 from imitari.data.scaling import Scaler
@@ -45,8 +46,6 @@ from imitari.nets.heads.actions import Choice
 from imitari.nets.mlp import Activation
 from imitari.nets.running import RunningMoments, RunningStandard
 
-# The starts of the episodes of seed s begin here within the block of a million that belongs to it.
-BLOCK, FIRST = 1_000_000, 500_000
 STAGE = "practice"
 RETURNS_MEMORY = 9.0  # rounds that the statistics of returns remember
 
@@ -272,7 +271,7 @@ class _Training:
         return sorted({self._start(number) for number in range(self.begun)})
 
     def _start(self, number: int) -> int:
-        return BLOCK * (self.run.seed + 1) + FIRST + number % (BLOCK - FIRST)
+        return learning_starts(self.run.seed, number)[0]
 
     def train(self) -> None:
         method, learner = self.method, self.learner

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from imitari.core.demos import Demos, Provenance
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
+from imitari.core.starts import learning_starts
 from imitari.core.task import Actor, RandomActor, Task
 from imitari.learn.agent import Agent
 from imitari.learn.cloner import ClonerSettings
@@ -24,9 +25,6 @@ from imitari.learn.interactive import Mixing, MixingSupervisor, clone_stage, gat
 from imitari.learn.method import Need
 from imitari.learn.recorded import kept
 from imitari.learn.run import Run
-
-# The starts of the rounds of seed s begin here within the block of a million that belongs to it.
-BLOCK, FIRST = 1_000_000, 500_000
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ class DatasetAggregation(ClonerSettings):
 
     def labelled(self, actor: Actor, spec: Spec, run: Run, task: Task, number: int) -> Demos:
         """Episodes of the mixture of expert (share expert_decay^number) and `actor`, labelled by the expert."""
-        first = BLOCK * (run.seed + 1) + FIRST + number * self.round_episodes
-        seeds = range(first, first + self.round_episodes)
+        seeds = learning_starts(run.seed, number, self.round_episodes)
         supervisor = MixingSupervisor(self.expert_decay**number, self.mixing, run.seed)
         policy = actor.identity() if isinstance(actor, Agent) else "expert"
         episodes = kept(
@@ -81,5 +78,5 @@ class DatasetAggregation(ClonerSettings):
             {"seeds": list(seeds), "beta": supervisor.beta, "by": self.mixing, "policy": policy},
             lambda: gather(actor, task, supervisor, seeds, label=True, show=run.show),
         )
-        step = f"dagger round {number}, expert acts in {supervisor.beta:.3g} of it, starts {first} to {seeds[-1]}"
+        step = f"dagger round {number}, expert acts in {supervisor.beta:.3g} of it, starts {seeds[0]} to {seeds[-1]}"
         return Demos.from_episodes(episodes, spec, Provenance(f"made in {task.name}", "memory", (step,)))

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import Episode
 from imitari.core.errors import UserError
+from imitari.core.starts import learning_starts
 from imitari.core.task import Task
 from imitari.learn.agent import Agent
 from imitari.learn.cloner import ClonerSettings
@@ -26,9 +27,6 @@ from imitari.learn.judging import judge_named
 from imitari.learn.method import Need
 from imitari.learn.recorded import kept
 from imitari.learn.run import Run
-
-# The starts of the rounds of seed s begin here within the block of a million that belongs to it.
-BLOCK, FIRST = 1_000_000, 500_000
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class HumanGated(ClonerSettings, Watched):
         for number in range(1, self.rounds + 1):
             if self.environment_steps and acted >= self.environment_steps:
                 break
-            first = BLOCK * (run.seed + 1) + FIRST + number * self.round_episodes
-            seeds, policy = range(first, first + self.round_episodes), agent
+            seeds, policy = learning_starts(run.seed, number, self.round_episodes), agent
             episodes = kept(
                 run,
                 f"round_{number}",
