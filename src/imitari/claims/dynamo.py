@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,17 +40,21 @@ OWN = "end_to_end"  # the arm whose encoder is its own, trained with the policy
 
 def videos(run: ArmRun) -> Demos:
     """The demonstrations of the run's seed; the first `labelled` of them are the ones whose actions are used."""
+    return shown(run, "videos", training_starts(run.seed, run.budget.demos["videos"]))
+
+
+def shown(run: ArmRun, name: str, starts: Sequence[int]) -> Demos:
+    """The expert's episodes from `starts`, made once."""
     from imitari.data.opening import open_demos, save_demos
     from imitari.jobs.demonstrations import demonstrate
 
-    folder = shared(run, "data")
+    folder = shared(run, name)
     with alone_in(folder):
         if not (folder / "done").exists():
-            (folder / "videos.npz").unlink(missing_ok=True)  # of a run that was cut off
-            starts = training_starts(run.seed, run.budget.demos["videos"])
-            save_demos(demonstrate(run.task, starts), folder / "videos.npz", "npz")
+            (folder / "demos.npz").unlink(missing_ok=True)  # of a run that was cut off
+            save_demos(demonstrate(run.task, starts), folder / "demos.npz", "npz")
             (folder / "done").touch()
-    return open_demos(folder / "videos.npz").with_spec(run.task.spec)
+    return open_demos(folder / "demos.npz").with_spec(run.task.spec)
 
 
 def encoder(run: ArmRun, name: str) -> Path:
@@ -77,12 +82,11 @@ def run_arm(run: ArmRun) -> list[Outcome]:
     coverage, of an arm on collapse the spread of the embeddings."""
     if run.arm in HEADS:
         return covered(run, policy(run))
-    from imitari.jobs.demonstrations import demonstrate
     from imitari.jobs.probing import eyes_of
     from imitari.learn.agent import Agent
 
     folder = encoder(run, run.arm.removesuffix(SPREAD))
-    seen, held = videos(run), demonstrate(run.task, run.starts)
+    seen, held = videos(run), shown(run, "held", run.starts)
     eyes = eyes_of(Agent.load(folder), seen, str(folder))
     known = embedded(eyes, seen), embedded(eyes, held)
     each = spread(known[1][0], held) if run.arm.endswith(SPREAD) else told(known, run, held)
@@ -151,7 +155,8 @@ def covered(run: ArmRun, agent: Agent) -> list[Outcome]:
 # ---------------------------------------------------------------- what is compared, and what must come out
 
 # All encoders of a budget have one shape, and about the same time: 24 windows of 5 frames cost what 64 pairs do.
-NETWORK: dict[str, Any] = {"channels": [16, 32, 64], "warmup": 50}
+# Pooled over the last map as in the paper, so that little but the training puts places into the vectors.
+NETWORK: dict[str, Any] = {"channels": [16, 32, 128], "readout": "mean", "embedding": 0, "warmup": 50}
 DYNAMO: dict[str, Any] = {**NETWORK, "skip": 2, "batch": 24, "steps": 700, "lr": 2e-3}
 SINGLE: dict[str, Any] = {**NETWORK, "batch": 64, "steps": 400}
 ENCODERS: dict[str, Arm] = {
@@ -160,7 +165,8 @@ ENCODERS: dict[str, Arm] = {
     "autoencoder": Arm("autoencoder", SINGLE, "small"),
     "byol": Arm("byol", SINGLE, "small"),
     "moco": Arm("moco", SINGLE, "small"),
-    "no_stop_gradient": Arm("dynamo", {**DYNAMO, "stop_gradient": False}, "small"),
+    "no_norm": Arm("dynamo", {**DYNAMO, "norm": False}, "small"),
+    "no_stop_gradient": Arm("dynamo", {**DYNAMO, "norm": False, "stop_gradient": False}, "small"),
     "no_forward": Arm("dynamo", {**DYNAMO, "forward": False}, "small"),
     "no_bottleneck": Arm("dynamo", {**DYNAMO, "latent": 128}, "small"),
 }
@@ -201,7 +207,7 @@ CLAIM = Claim(
     "is and lets two policies of 30 labelled episodes push it farther into the ring than encoders of single pictures.",
     arms={
         **ENCODERS,
-        f"no_stop_gradient{SPREAD}": ENCODERS["no_stop_gradient"],
+        **{f"{name}{SPREAD}": ENCODERS[name] for name in ("no_norm", "no_stop_gradient")},
         **{arm: head(arm) for arm in HEADS},
     },
     task="push",
@@ -211,6 +217,7 @@ CLAIM = Claim(
         Level("random", at_most=0.4),
         *ahead("mlp"),
         *ahead("knn"),
+        Level(f"no_norm{SPREAD}", at_least=0.2),  # the same network with stopped gradients does not collapse
         Level(f"no_stop_gradient{SPREAD}", at_most=0.05),
         Level("no_stop_gradient", at_most=0.2),
         Derived(
@@ -226,9 +233,9 @@ CLAIM = Claim(
             everywhere(TINY, TINY, {"steps": 2, "batch": 4, "hidden": [8]}),
             minutes=0.3,
         ),
-        "quick": Budget(range(3), 50, {"videos": 150, "labelled": 30}, minutes=15),
+        "quick": Budget(range(3, 6), 50, {"videos": 150, "labelled": 30}, minutes=15),
         "full": Budget(
-            range(3),
+            range(3, 6),
             50,
             {"videos": 150, "labelled": 30},
             everywhere({**LARGER, "batch": 32}, {**LARGER, "batch": 128}, {"steps": 3_000}),
@@ -238,11 +245,17 @@ CLAIM = Claim(
     metric="total",
     run_arm=run_arm,
     options={"pixels": 48, "texture": "frame"},
-    notes="The pushing world is ours (T-shaped block of 8 pixels, ring, scripted expert). Its table flickers: another "
-    "random texture in every frame. A texture that stays for an episode, as was planned, is predictable and therefore "
-    "what dynamics pretraining encodes first; the block is then not found. Scaled down to pictures of 48 pixels, a "
-    "residual network of three stages, 700 updates (about 40 s) an encoder; frames of a window are two steps apart. "
-    "Two heads (layers with chunks of 5 and nearest neighbours) of the paper's four; no encoder that was pretrained "
-    "elsewhere; one camera. Embeddings end in batch norm, which keeps their deviation from falling to zero whatever "
-    "the loss: without stopped gradients they lose dimensions instead. end_to_end is there as a reference.",
+    notes="The pushing world is ours (T-shaped block, ring, scripted expert). Its table flickers: another random "
+    "texture in every frame. A texture that stays for an episode, as was planned, is predictable and therefore "
+    "what dynamics pretraining encodes first; the block is then not found. Scaled down to pictures of 48 pixels, "
+    "a residual network of three stages, 700 updates (the plan was 4,000) an encoder; frames of a window are two "
+    "steps apart. Two heads (layers with chunks of 5 and nearest neighbours) of the paper's four; no encoder that "
+    "was pretrained elsewhere; one camera. Batch norm of the embeddings keeps their deviation from falling to "
+    "zero whatever the loss, so that the arm without stopped gradients has none, as in the paper, and is shown "
+    "beside the same network with them (no_norm). end_to_end is there as a reference. A first judging (block of 8 "
+    "pixels, seeds 0 to 2) was ended after its first seed, in which the encoder told 61 % of the block's state "
+    "and BYOL's 55 %: places, but nothing of the angle. Tried since on seed 1000: blocks of 12 and 16 pixels, 1, "
+    "2, 3 and 6 steps between frames, covariance weights of 0.04 to 4 and the paper's scale, pooled and unpooled "
+    "maps. A network that is told the angle reads it (R2 0.95 to 0.99); dynamics pretraining got to 0.34 of it at "
+    "most, and 0.77 of the whole.",
 )

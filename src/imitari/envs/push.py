@@ -17,9 +17,9 @@ LIMIT = 150
 SPEED = 0.05  # largest distance a step; the table is [-1, 1]^2
 SUBSTEPS = 4
 PUSHER = 0.1  # its radius
-DISC = 0.056  # radius of the discs that the block consists of
-LEVER = 0.11  # length that relates torque to force in the block's friction with the table
-RING = 0.36  # radius of the mark
+DISC = 0.084  # radius of the discs that the block consists of
+LEVER = 0.165  # length that relates torque to force in the block's friction with the table
+RING = 0.445  # radius of the mark
 MARK = np.array([0.0, -0.45])  # its middle
 EDGE = 0.92  # how far block and pusher may go
 SOLVED = 0.95  # coverage
@@ -29,7 +29,7 @@ PLAIN = 125.0  # brightness of a table without one
 Texture = Literal["none", "episode", "frame"]
 
 # The bar and the stem of the T, about the centre of their mass.
-OFFSETS = np.array([(-0.11, 0.066), (0.0, 0.066), (0.11, 0.066), (0.0, -0.044), (0.0, -0.154)])
+OFFSETS = np.array([(-0.165, 0.099), (0.0, 0.099), (0.165, 0.099), (0.0, -0.066), (0.0, -0.231)])
 AROUND = np.array([(0.0, 0.0), *((np.cos(turn), np.sin(turn)) for turn in np.arange(0, 6) * np.pi / 3)]) * 0.8 * DISC
 
 
@@ -41,7 +41,7 @@ def task(name: str = "", pixels: int | None = None, texture: Texture = "episode"
     """Reward: the share of the block inside the ring; solved, and ended, at 0.95. The action is where the pusher heads.
 
     Args:
-        pixels: also observe a picture from above of this side; the block is then about a sixth of it wide.
+        pixels: also observe a picture from above of this side; the block is then a quarter of it wide.
         texture: of the table: "none", a random one for each "episode", or for each "frame" (a screen that flickers).
     """
     names = ("pusher_x", "pusher_y", "block_x", "block_y", "block_angle")
