@@ -670,3 +670,11 @@ def test_a_real_process_says_one_sentence(
     )  # fmt: skip
     assert done.returncode == 2
     check_sentence(done.stderr, expected)
+
+
+def test_verbs_of_one_process_refuse_several(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["claim", "two_sided", "--budget", "smoke"]) == 2
+    assert capsys.readouterr().err == "imitari: imitari claim is one process: leave out torchrun, or unset WORLD_SIZE\n"

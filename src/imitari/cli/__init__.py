@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         args = build_parser(given).parse_args(given)
+        if given[0] != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
+            raise UserError(f"imitari {given[0]} is one process: leave out torchrun, or unset WORLD_SIZE")
         return int(args.carry_out(args))
     except UserError as error:
         print(f"imitari: {error}", file=sys.stderr)
