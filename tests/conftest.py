@@ -80,6 +80,20 @@ def grid_demos() -> Demos:
 
 
 @pytest.fixture(scope="session")
+def map_demos() -> Demos:
+    """Ways of five moves and more through small mazes by the expert, with its search written beside them."""
+    from imitari.core.interaction import interact
+    from imitari.data.procedures import traced
+    from imitari.envs import task_named
+
+    task = task_named("tunnels/10")
+    world = task.make(40)
+    expert = task.expert(world)
+    episodes = interact(expert, world, range(40), decide=traced(expert))
+    return Demos.from_episodes([episode for episode in episodes if len(episode) >= 5], task.spec)
+
+
+@pytest.fixture(scope="session")
 def random_demos() -> Demos:
     """Twelve episodes of unequal length (one of a single step) with random numbers and a picture."""
     rng = np.random.default_rng(0)

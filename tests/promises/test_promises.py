@@ -29,15 +29,21 @@ def sees(name: str) -> bool:
     return "image" in method_class(name).needs
 
 
+def reads_maps(name: str) -> bool:
+    return "map" in method_class(name).needs
+
+
 def task(name: str) -> Task:
     """Where: exact methods count, and need a world of discrete states."""
-    return task_named("slippery_grid" if exact(name) else "two_ways")
+    return task_named("slippery_grid" if exact(name) else "tunnels/10" if reads_maps(name) else "two_ways")
 
 
 @pytest.fixture
-def small_demos(name: str, small_demos: Demos, grid_demos: Demos, seen_demos: Demos) -> Demos:
+def small_demos(name: str, small_demos: Demos, grid_demos: Demos, seen_demos: Demos, map_demos: Demos) -> Demos:
     if sees(name):
         return seen_demos
+    if reads_maps(name):
+        return map_demos
     return grid_demos if exact(name) else small_demos
 
 

@@ -18,6 +18,7 @@ from imitari.core.interaction import Decision, interact
 from imitari.core.spec import Feature
 from imitari.core.task import Actor, Stateless, Task, World
 from imitari.data.opening import save_demos
+from imitari.data.procedures import traced
 from imitari.data.recording import Journal, Recorder
 
 NOISES = ("gaussian", "random", "hold")
@@ -220,9 +221,10 @@ def _record(
         if tell:
             tell(state.good, f"{len(state.failed())} failed")
 
-    recorder = Recorder(world, finished, decide)
+    actor = _actor(request, task, world)
+    recorder = Recorder(world, finished, traced(actor, decide))
     try:
-        interact(_actor(request, task, world), recorder, seeds, decide=recorder.decide, record=False)
+        interact(actor, recorder, seeds, decide=recorder.decide, record=False)
     finally:
         world.close()
 

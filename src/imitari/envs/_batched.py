@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,10 @@ class BatchedWorld(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         """The state of one environment, drawn from its own generator."""
         raise NotImplementedError
 
+    def begin(self, seed: int) -> State:
+        """The state of the environment whose start has this seed."""
+        return self.start(np.random.default_rng(seed))
+
     def observe(self, state: State) -> Obs:
         """Observations name -> (B, ...)."""
         raise NotImplementedError
@@ -52,7 +57,7 @@ class BatchedWorld(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
         seeds = seed if isinstance(seed, (list, tuple, range)) else range(seed or 0, (seed or 0) + self.num_envs)
-        starts = [self.start(np.random.default_rng(int(one))) for one in seeds]
+        starts = [self.begin(int(one)) for one in seeds]
         self.state = {key: np.stack([start[key] for start in starts]) for key in starts[0]}
         self._clock = np.zeros(self.num_envs, np.int64)
         self._terminated, self._truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
@@ -60,7 +65,7 @@ class BatchedWorld(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         return self.observe(self.state), {"success": self._success.copy()}
 
     def restart(self, which: Array, seeds: Sequence[int]) -> Obs:
-        starts = [self.start(np.random.default_rng(int(one))) for one in seeds]
+        starts = [self.begin(int(one)) for one in seeds]
         for key, value in self.state.items():
             self.state[key] = value.copy()
             self.state[key][which] = np.stack([start[key] for start in starts])
@@ -91,6 +96,8 @@ def space(feature: Feature) -> gym.spaces.Space[Any]:
     """The gymnasium space of a feature."""
     if feature.kind == "image":
         return gym.spaces.Box(0, 255, feature.shape, np.uint8)
+    if feature.kind == "text":
+        return gym.spaces.Text(1 << 20, min_length=0, charset=string.printable)
     if feature.kind == "choice":
         return gym.spaces.MultiDiscrete([feature.choices])
     low = -np.inf if feature.low is None else np.asarray(feature.low, np.float32).reshape(feature.shape)

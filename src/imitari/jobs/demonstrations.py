@@ -11,6 +11,7 @@ from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import Array, Episode, Obs
 from imitari.core.interaction import Decide, Decision, interact
 from imitari.core.task import Actor, Task
+from imitari.data.procedures import traced
 
 
 def demonstrate(
@@ -40,7 +41,7 @@ def demonstrate(
         world = task.make(len(group))
         who = actor or task.expert(world)
         decide = _noisy(task, noise, record_noise, int(group[0])) if noise else None
-        episodes += interact(who, world, group, decide=decide)
+        episodes += interact(who, world, group, decide=traced(who, decide))
         world.close()
     kept = [episode for episode in episodes if episode.success or not only_successes]
     named = [replace(episode, source={**episode.source, **task.about(int(episode.source["seed"]))}) for episode in kept]

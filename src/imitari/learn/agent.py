@@ -192,7 +192,7 @@ class Agent:
                 f"this agent is an encoder of pictures and does not act in {where}: use it with "
                 "`imitari train METHOD --encoder FOLDER`"
             )
-        problem = mismatch(spec, self.spec)
+        problem = mismatch(spec, self.spec, any_size=self.learner.any_size)
         if problem:
             raise UserError(f"this agent does not fit {where}: {problem}: choose the task that it was trained for")
 
@@ -216,6 +216,7 @@ class Agent:
 
     def _description(self) -> dict[str, Any]:
         # A loaded agent keeps the words it was saved with: settings that came later must not change who it is.
+        parts = self.learner.parts()
         return self._saved or {
             "format": FORMAT,
             "method": self.method.name(),
@@ -226,6 +227,7 @@ class Agent:
             "precision": self.precision,
             "version": self.facts.get("version", imitari.__version__),
             **({"eyes": self.eyes.to_json()} if self.eyes else {}),
+            **({"parts": parts} if parts else {}),
         }
 
     def save(self, folder: Path) -> None:
@@ -257,7 +259,7 @@ class Agent:
             raise UserError(f"{path}: {error}") from error
         torch.manual_seed(0)
         with eyes.beginning() if eyes else nullcontext():
-            learner = method.learner(spec).to(place)
+            learner = method.rebuilt(spec, data.get("parts", {})).to(place)
         tensors, _ = read_tensors(folder / "weights.safetensors")
         try:
             seen = {key.removeprefix("eyes."): tensors.pop(key) for key in list(tensors) if key.startswith("eyes.")}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from imitari.core.demos import Demos
+from imitari.core.errors import UserError
 from imitari.core.task import Task
 from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler, ScalingKind
@@ -33,6 +35,7 @@ def clone(
     action_scaling: ScalingKind = "minmax",
     obs_offsets: Sequence[int] | None = None,
     action_offsets: Sequence[int] | None = None,
+    start: Agent | None = None,
 ) -> Agent:
     """Fits `method.learner` to windows of the demonstrations.
 
@@ -41,22 +44,57 @@ def clone(
         demos: the training part.
         run: where and how.
         task: fills in names, bounds and periods that the data does not carry.
+        start: an agent of the same method whose weights and scaling are where this begins.
     """
-    demos = described(demos, task)
     framing = method.framing()
-    scaler = Scaler.fit(demos, obs_scaling, action_scaling)
-    learner = run.build(lambda: method.learner(demos.spec))
-    scale = DeviceScaler(scaler, demos.spec, run.place)
     offsets = (obs_offsets or framing.obs_offsets, action_offsets or framing.action_offsets)
-    windows = Windows(demos, *offsets)
-    batches = Batches(windows, method.batch, run.seed)
-    held = Windows(run.held.with_spec(demos.spec), *offsets) if run.held else None
+    sampler = partial(Windows, obs_offsets=offsets[0], action_offsets=offsets[1])
+    return fit_samples(
+        method, demos, run, task, sampler, obs_scaling=obs_scaling, action_scaling=action_scaling, start=start
+    )
+
+
+def fit_samples(
+    method: Trained,
+    demos: Demos,
+    run: Run,
+    task: Task | None,
+    sampler: Callable[[Demos], Sampler],
+    *,
+    obs_scaling: ScalingKind = "minmax",
+    action_scaling: ScalingKind = "minmax",
+    start: Agent | None = None,
+) -> Agent:
+    """Fits `method.learner` to whatever samples `sampler` makes of the demonstrations, see `clone`."""
+    demos = described(demos, task)
+    scaler = start.scaler if start else Scaler.fit(demos, obs_scaling, action_scaling)
+    learner = run.build(lambda: method.learner(demos.spec))
+    if start:
+        _go_on_from(start, learner, demos)
+    scale = DeviceScaler(scaler, demos.spec, run.place)
+    batches = Batches(sampler(demos), method.batch, run.seed)
+    held = sampler(run.held.with_spec(demos.spec)) if run.held else None
     check = held_out_loss(learner, held, scale, run) if held else None
     run.identity = {**run.identity, **fit_facts(method, demos, run)}
     run.train(
         learner, batches, method.optim(), method.steps, scale, check=check, check_every=max(1, method.steps // 20)
     )
     return finished(method, learner, scaler, demos, run)
+
+
+def _go_on_from(start: Agent, learner: Learner, demos: Demos) -> None:
+    """Copies the weights of an agent.
+
+    Raises:
+        UserError: when it is of another method, observes other things or has another network.
+    """
+    if type(start.learner) is not type(learner):
+        raise UserError(f"policy_start: is an agent of method '{start.method.name()}', not of this one")
+    start.seeing_itself("policy_start").check(demos.spec, "the demonstrations")
+    try:
+        learner.load_state_dict(start.learner.state_dict())
+    except RuntimeError as error:
+        raise UserError("policy_start: the networks differ: give the settings that it was trained with") from error
 
 
 def described(demos: Demos, task: Task | None) -> Demos:

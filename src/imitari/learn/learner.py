@@ -21,10 +21,12 @@ class Learner(nn.Module):
     Attributes:
         recurrent: whether `act` carries a state (then it takes and returns one).
         compiles: whether compiled losses were measured to be faster on a processor.
+        any_size: whether it also takes maps of another height and width than those that it was trained on.
     """
 
     recurrent: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
+    any_size: ClassVar[bool] = False
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms; the loop minimises their sum. Names beginning with "_" are only logged."""
@@ -44,6 +46,11 @@ class Learner(nn.Module):
 
     def rates(self) -> dict[str, float]:
         """Parameter-name prefix -> factor on the learning rate (default 1)."""
+        return {}
+
+    def parts(self) -> dict[str, Any]:
+        """What the networks are made from besides settings and spec, such as a tokenizer learned from the data: JSON
+        values, saved with the agent and given to `Method.rebuilt`."""
         return {}
 
     def after_step(self) -> None:

@@ -20,7 +20,7 @@ from imitari.learn.settings import check_settings
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
 
-Need = Literal["reward", "task", "expert", "image"]
+Need = Literal["reward", "task", "expert", "image", "text", "map"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class Method:
     def learner(self, spec: Spec) -> Learner:
         """The untrained networks for data of `spec`."""
         raise NotImplementedError
+
+    def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> Learner:
+        """The untrained networks of a saved agent, from what its `Learner.parts` gave."""
+        return self.learner(spec)
 
     def fit(self, demos: Any, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one; only then `demos` may be None)."""

@@ -55,6 +55,11 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return products(precision, device)
 
 
+def quick(device: torch.device) -> AbstractContextManager[object]:
+    """The context for networks of which only the largest output is asked: bfloat16 where a processor multiplies it."""
+    return autocast("bf16" if device.type == "cpu" and native_bf16("cpu") else "fp32", device)
+
+
 def products(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """The context in which gradients go back."""
     return _rounded_products() if precision == "bf32" and device.type == "cpu" else nullcontext()
