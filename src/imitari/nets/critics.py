@@ -27,6 +27,11 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, x, weight)
 
 
+def _quick(layer: nn.Module) -> Step:
+    """In place where what comes before does not need its own output in the backward pass."""
+    return functional.relu_ if isinstance(layer, nn.ReLU) else layer
+
+
 def _chosen(stack: Tensor, only: Tensor | None) -> Tensor:
     return stack if only is None else stack[only]
 
@@ -105,7 +110,7 @@ class Stacked(nn.Sequential):
 
     def _one_by_one(self, input: Tensor, count: int, only: Tensor | None) -> Tensor:
         shared = (StackedLinear, StackedNorm)
-        steps = [layer.each(only) if isinstance(layer, shared) else [layer] * count for layer in self]
+        steps = [layer.each(only) if isinstance(layer, shared) else [_quick(layer)] * count for layer in self]
         found: list[Tensor] = []
         for own in zip(*steps, strict=True):
             x = input
