@@ -16,6 +16,8 @@ from imitari.core.errors import UserError
 
 AHEAD = 16_384  # samples whose order is worked out together
 TERMINATED = ENDINGS.index("terminated")
+MIXTURE = "mixture"  # in an episode's source: name and weight of the data set that it came from (see data.mixing)
+SHARES = 0x5A4E5  # keeps the drawing of samples apart from what else (seed, number) decides
 
 
 class Sampler(Protocol):
@@ -52,6 +54,11 @@ class _Steps:
         index = index if self._chosen is None else self._chosen[index]
         episode = np.searchsorted(self._ends, index, side="right")
         return episode, index - (self._ends[episode] - self._counts[episode])
+
+    def per_episode(self) -> Array:
+        if self._chosen is None:
+            return self._counts
+        return np.bincount(self.locate(np.arange(len(self)))[0], minlength=len(self._counts))
 
 
 class Windows:
@@ -96,6 +103,10 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    def per_episode(self) -> Array:
+        """(E,) samples of each episode; they are numbered episode by episode."""
+        return self._steps.per_episode()
 
     def gather(self, index: Array, rng: np.random.Generator | None = None) -> Batch:
         columns, table = self.demos.columns, self.demos.table
@@ -194,6 +205,10 @@ class Transitions:
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    def per_episode(self) -> Array:
+        """(E,) samples of each episode; they are numbered episode by episode."""
+        return self._steps.per_episode()
 
     def _wanted(self, counts: Array) -> Array | None:
         """(sum of counts,) whether the actions of the first steps of each episode are known."""
@@ -309,20 +324,58 @@ class Order:
         return (left << shift) | right
 
 
+class Shares:
+    """Random samples, a data set of a mixture as often as its weight says: number -> (size,) samples.
+
+    Each of `size` equal parts of the probability gives one sample, so that every batch holds each data set in its
+    share, to within one sample; samples of one set are equally likely.
+
+    Args:
+        weights: (E,) of the data set that each episode is of.
+        owner: (E,) a number for that data set.
+        counts: (E,) samples of each episode.
+        size: of a batch.
+        seed: of the drawing.
+    """
+
+    def __init__(self, weights: Array, owner: Array, counts: Array, size: int, seed: int) -> None:
+        self.size, self.seed, self._counts = size, seed, counts
+        self._each = weights / np.maximum(1, np.bincount(owner, counts))[owner]
+        self._ends, self._first = np.cumsum(self._each * counts), np.cumsum(counts) - counts
+
+    def __call__(self, number: int) -> Array:
+        places = np.arange(self.size) + np.random.default_rng([self.seed, number, SHARES]).random(self.size)
+        mass = places * (self._ends[-1] / self.size)
+        episode = np.searchsorted(self._ends, mass, side="right")
+        episode = np.minimum(episode, len(self._ends) - 1)
+        step = (mass - (self._ends - self._each * self._counts)[episode]) / self._each[episode]
+        return self._first[episode] + np.clip(step.astype(np.int64), 0, self._counts[episode] - 1)
+
+
+def _order(sampler: Sampler, size: int, seed: int) -> Order | Shares:
+    if isinstance(sampler, (Windows, Transitions)):
+        mixture = [source.get(MIXTURE) or {} for source in sampler.demos.table.source]
+        if mixture[0].get("weight"):
+            owner = np.unique([entry["name"] for entry in mixture], return_inverse=True)[1]
+            weights = np.array([entry["weight"] for entry in mixture], np.float64)
+            return Shares(weights, owner, sampler.per_episode(), size, seed)
+    return Order(len(sampler), size, seed)
+
+
 class Batches:
     """Batch number -> batch, a pure function of (seed, number): resuming needs no state.
 
     Args:
         sampler: what to draw from, in an `Order`.
         size: samples a batch.
-        seed: of the order.
+        seed: of the order; of a mixture of data sets with weights, of the `Shares`.
     """
 
     def __init__(self, sampler: Sampler, size: int, seed: int) -> None:
         if size < 1:
             raise UserError(f"batch is {size}: it must be at least 1")
         self.sampler, self.size, self.seed = sampler, size, seed
-        self.order = Order(len(sampler), size, seed)
+        self.order = _order(sampler, size, seed)
 
     def __call__(self, number: int) -> Batch:
         return self.sampler.gather(self.indices(number), np.random.default_rng([self.seed, number]))
@@ -346,6 +399,8 @@ class MixedBatches(Batches):
         if size < 2:
             raise UserError(f"batch is {size}: half of it comes from either of two sources, so it must be at least 2")
         super().__init__(sampler, size, seed)
+        if isinstance(self.order, Shares):
+            raise UserError("weights of data sets do not go with halves of an expert's and other data: leave them out")
         halves = ((first, size // 2, 2 * seed), (second, size - size // 2, 2 * seed + 1))
         self.groups = [(group, Order(len(group), count, part)) for group, count, part in halves]
 

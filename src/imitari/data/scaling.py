@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imitari.core.demos import Demos
+from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError
-from imitari.core.spec import CIRCUMSTANCES, Feature
+from imitari.core.spec import CIRCUMSTANCES, SOURCE, Feature
 
 ScalingKind = Literal["minmax", "meanstd", "quantile", "none"]
 # Rows beyond this number are sampled evenly for quantiles; the other statistics stream over all of them.
@@ -28,19 +28,29 @@ class Scaling:
         offset, width: of the feature's shape, float32. A dimension that never changes has width 1; an angle stays as
             it is.
         clip: bound on |y|, or None.
+        grouped: offset and width are (G, *shape), one entry for each of G mixed data sets; which one a value is of is
+            the `group` (B,) that goes with values (B, ..., *shape).
     """
 
     kind: ScalingKind
     offset: Array
     width: Array
     clip: float | None = None
+    grouped: bool = False
 
-    def apply(self, value: Array) -> Array:
-        scaled = (value - self.offset) / self.width
+    def apply(self, value: Array, group: Array | None = None) -> Array:
+        scaled = (value - self._each(self.offset, value, group)) / self._each(self.width, value, group)
         return scaled if self.clip is None else np.clip(scaled, -self.clip, self.clip)
 
-    def invert(self, value: Array) -> Array:
-        return value * self.width + self.offset
+    def invert(self, value: Array, group: Array | None = None) -> Array:
+        return value * self._each(self.width, value, group) + self._each(self.offset, value, group)
+
+    def _each(self, terms: Array, value: Array, group: Array | None) -> Array:
+        if not self.grouped:
+            return terms
+        refuse_no_group(group)
+        own = terms[group]
+        return own.reshape(len(own), *[1] * (value.ndim - own.ndim), *own.shape[1:])
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,12 +58,13 @@ class Scaling:
             "offset": self.offset.astype(float).tolist(),
             "width": self.width.astype(float).tolist(),
             "clip": self.clip,
+            **({"grouped": True} if self.grouped else {}),
         }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Scaling:
         offset, width = (np.asarray(data[key], np.float32) for key in ("offset", "width"))
-        return Scaling(data["kind"], offset, width, data["clip"])
+        return Scaling(data["kind"], offset, width, data["clip"], data.get("grouped", False))
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,18 @@ class Scaler:
 
     @staticmethod
     def fit(demos: Demos, obs: ScalingKind = "minmax", action: ScalingKind = "minmax") -> Scaler:
-        """Statistics of the steps of `demos`, which must be the training part.
+        """Statistics of the steps of `demos`, which must be the training part; of mixed data sets, of each by itself.
 
         Raises:
-            UserError: when a column holds NaN or infinity: names the column and the first such episode and step.
+            UserError: when a column holds NaN or infinity: names the column and the first such episode and step; when
+                a data set of a mixture has no episode left.
         """
+        if SOURCE in demos.spec.obs:
+            return _of_each([Scaler._fitted(part, obs, action) for part in by_source(demos)])
+        return Scaler._fitted(demos, obs, action)
+
+    @staticmethod
+    def _fitted(demos: Demos, obs: ScalingKind, action: ScalingKind) -> Scaler:
         scalings = {
             key: _fit(demos, key, feature, "none" if key in CIRCUMSTANCES else obs)
             for key, feature in demos.spec.numbers.items()
@@ -83,6 +101,43 @@ class Scaler:
     @staticmethod
     def from_json(data: dict[str, Any]) -> Scaler:
         return Scaler({key: Scaling.from_json(value) for key, value in data.items()})
+
+
+def by_source(demos: Demos) -> list[Demos]:
+    """The episodes of each data set of a mixture.
+
+    Raises:
+        UserError: when one has none.
+    """
+    names = demos.spec.obs[SOURCE].names or ()
+    owner = demos.columns[SOURCE].take(demos.table.start).argmax(-1)
+    for number, name in enumerate(names):
+        if not (owner == number).any():
+            raise UserError(f"data set '{name}' has no episode in the training part: use more, or leave it out")
+    tables = [demos.table.pick(np.flatnonzero(owner == number)) for number in range(len(names))]
+    paths = [Provenance(f"data set '{name}'") for name in names]
+    return [Demos(demos.spec, demos.columns, table, path) for table, path in zip(tables, paths, strict=True)]
+
+
+def _of_each(scalers: list[Scaler]) -> Scaler:
+    """One scaler out of those of several data sets."""
+
+    def joined(key: str) -> Scaling:
+        each = [scaler.scalings[key] for scaler in scalers]
+        offset, width = np.stack([one.offset for one in each]), np.stack([one.width for one in each])
+        return Scaling(each[0].kind, offset, width, each[0].clip, grouped=True)
+
+    first = scalers[0].scalings
+    return Scaler({key: first[key] if key in CIRCUMSTANCES else joined(key) for key in first})
+
+
+def refuse_no_group(group: Any) -> None:
+    """Raises UserError where values of mixed data sets are scaled by who does not know which set they are of."""
+    if group is None:
+        raise UserError(
+            "this method does not scale each of several mixed data sets by itself: give one set, or join them with "
+            "--data PATH --data PATH, without names"
+        )
 
 
 def _fit(demos: Demos, key: str, feature: Feature, kind: ScalingKind) -> Scaling:

@@ -18,8 +18,8 @@ import imitari
 from imitari.core.episode import ACTION, Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.files import replace_text
-from imitari.core.spec import Spec, mismatch
-from imitari.data.scaling import Scaler
+from imitari.core.spec import SOURCE, Feature, Spec, mismatch
+from imitari.data.scaling import Scaler, Scaling
 from imitari.learn.checkpoint import read_tensors, write_tensors
 from imitari.learn.device import device_named
 from imitari.learn.eyes import Eyes
@@ -170,7 +170,7 @@ class Agent:
             memory.random = torch.get_rng_state()
         finally:
             torch.set_rng_state(outside)
-        return self._bounded(self._scale.unscale_action(action))
+        return self._bounded(self._scale.unscale_action(action, obs))
 
     def _recur(self, obs: dict[str, Tensor], memory: Memory) -> Tensor:
         # A recurrent policy decides every step, so all episodes are due and in step with each other.
@@ -192,7 +192,7 @@ class Agent:
                 f"this agent is an encoder of pictures and does not act in {where}: use it with "
                 "`imitari train METHOD --encoder FOLDER`"
             )
-        problem = mismatch(spec, self.spec, any_size=self.learner.any_size)
+        problem = mismatch(spec, self.spec)
         if problem:
             raise UserError(f"this agent does not fit {where}: {problem}: choose the task that it was trained for")
 
@@ -300,8 +300,13 @@ def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec, Eyes | No
         found = scaler.scalings.get(key)
         if feature.kind != "number" or not feature.size:
             continue
-        if found is None or not found.offset.shape == found.width.shape == feature.shape:
+        if found is None or not found.offset.shape == found.width.shape == _shape(found, feature, spec):
             raise UserError(
                 f"field 'scaler' holds no scaling of shape {feature.shape} for '{key}': restore the file or train again"
             )
     return data, method, scaler, spec, eyes
+
+
+def _shape(scaling: Scaling, feature: Feature, spec: Spec) -> tuple[int, ...]:
+    """Of the offset and width that the feature needs: of mixed data sets, one entry each."""
+    return (*(spec.obs[SOURCE].shape if scaling.grouped else ()), *feature.shape)
