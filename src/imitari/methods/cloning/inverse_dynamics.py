@@ -11,8 +11,8 @@ published code. The sizes are as the paper is remembered and were not checked ag
 Differs from it: continuous components are mu-law bins of each axis (the paper has 20 buttons and two such axes of
 camera movement; Minecraft itself is not here), `joint` is one distribution over all axes, `mse` a point; positions are
 sinusoidal; the rate falls as a cosine (the paper: linearly); rotation, shear and hue are not among the random changes
-of pictures; states of numbers are stacked with their neighbours in the place of the convolution. It acts, too, without
-seeing the future, and is a poor policy then.
+of pictures; states of numbers are stacked with their neighbours in the place of the convolution; published weights
+cannot be loaded. It acts, too, without seeing the future, and is a poor policy then.
 """
 
 from __future__ import annotations
