@@ -26,6 +26,7 @@ from imitari.nets.experts import (
     chosen_experts,
     fused,
 )
+from imitari.nets.norms import RMSNorm
 
 
 @dataclass(frozen=True)
@@ -300,3 +301,26 @@ def test_goal_and_steps_have_places() -> None:
     assert torch.equal(with_goal[0, 0], net.place[0])
     assert torch.equal(with_goal[0, 1:], net.place[1].expand(3, -1))
     assert torch.equal(net.prepare(None, steps), with_goal[:, 1:])
+
+
+# ---------------------------------------------------------------- its norm
+
+
+def test_the_norm_is_pytorchs_own_with_its_gradients() -> None:
+    torch.manual_seed(0)
+    own, other = RMSNorm(6), nn.RMSNorm(6, eps=1e-6)
+    with torch.no_grad():
+        own.weight.copy_(torch.randn(6))
+        other.weight.copy_(own.weight)
+    x = torch.randn(2, 3, 6)
+    x[0, 0] = 0
+    one, two = x.clone().requires_grad_(), x.clone().requires_grad_()
+    target = torch.randn(2, 3, 6)
+    (own(one) - target).square().sum().backward()
+    (other(two) - target).square().sum().backward()
+    for mine, theirs in ((one.grad, two.grad), (own.weight.grad, other.weight.grad)):
+        assert mine is not None
+        assert theirs is not None
+        assert torch.allclose(mine, theirs, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        assert torch.allclose(own(x), other(x), atol=1e-6)

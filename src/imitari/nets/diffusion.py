@@ -135,6 +135,13 @@ class ScoreDiffusion(nn.Module):
         visited = [self.noises[0], *(noise for noise in self.noises[1:-1] for _ in range(calls))]
         self.register_buffer("path", self._level(torch.tensor(visited)), persistent=False)
 
+    @staticmethod
+    def logistic(steps: int, deviation: float = 0.5, least: float = 0.001, most: float = 80.0) -> ScoreDiffusion:
+        """As in Reuss et al. 2023 and 2025: a log-logistic density around `deviation`, and DDIM in even steps."""
+        return ScoreDiffusion(
+            steps, deviation, least, most, None, math.log(deviation), 0.5, solver="ddim", density="logistic"
+        )
+
     def error(self, network: Network, clean: Tensor) -> Tensor:
         noise = self._drawn(len(clean), clean.device)
         amount = _spread(noise, clean)

@@ -16,11 +16,14 @@ from torch.nn import functional
 
 from imitari.nets.acting import Fixed, Linear
 from imitari.nets.denoiser import Along
+from imitari.nets.norms import RMSNorm
 from imitari.nets.transformer import Attention
 
 Router = Literal["sigma", "token", "dense"]
 Noise = Literal["additive", "adaln", "none"]
 Balanced = Literal["drawn", "all"]
+
+BLOCK = 64  # tokens
 
 
 class SwishGLU(nn.Module):
@@ -152,11 +155,18 @@ class Mixture(nn.Module):
 
     def _sent(self, x: Tensor, chosen: Tensor, weight: Tensor) -> Tensor:
         """(T, W) to the weighted sum over the experts of each token, which see their tokens side by side."""
-        order = chosen.flatten().argsort(stable=True)
-        counts = torch.bincount(chosen.flatten(), minlength=len(self.experts)).tolist()
-        parts = x.index_select(0, order // self.active).split(counts)
+        flat = chosen.flatten()
+        counts = torch.bincount(flat, minlength=len(self.experts))
+        # Sizes that vary from step to step are dear where kernels are made for each size: they are rounded up.
+        rounded = (counts + BLOCK - 1) // BLOCK * BLOCK if self.training else counts
+        order = flat.argsort(stable=True)
+        place = torch.arange(len(flat), device=x.device)
+        place += ((rounded - counts).cumsum(0) - (rounded - counts)).repeat_interleave(counts)
+        sizes: list[int] = rounded.tolist()
+        token = torch.zeros(sum(sizes), dtype=torch.long, device=x.device).scatter_(0, place, order // self.active)
+        parts = x.index_select(0, token).split(sizes)
         out = torch.cat([expert(part) for expert, part in zip(self.experts, parts, strict=True)])
-        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        back = torch.empty_like(order).scatter_(0, order, place)
         return (out.index_select(0, back).unflatten(0, (-1, self.active)) * weight.unsqueeze(-1)).sum(1)
 
     def usage(self, noise: Tensor) -> Tensor:
@@ -231,7 +241,7 @@ class ExpertLayer(nn.Module):
         super().__init__()
         width, dropout = settings.width, settings.expert_dropout
         self.noise, self.normalised = settings.noise, settings.residual == "normalised"
-        self.norms = nn.ModuleList(nn.RMSNorm(width, eps=1e-6) for _ in range(2))
+        self.norms = nn.ModuleList(RMSNorm(width) for _ in range(2))
         self.attention = Attention(width, settings.heads, settings.attention_dropout, normed=True)
         self.modulation = Linear(width, 6 * width) if settings.noise == "adaln" else None
         self.body: SwishGLU | Mixture
@@ -318,7 +328,7 @@ class ExpertTransformer(Fixed):
             torch.empty(history + chunk, width)
         )  # the goal, steps seen, and actions from the last
         self.layers = nn.ModuleList(ExpertLayer(settings) for _ in range(settings.layers))
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = RMSNorm(width)
         self.outlet = Linear(width, action)
         begin(self, settings.initial)
         nn.init.trunc_normal_(self.place, std=settings.initial, a=-3 * settings.initial, b=3 * settings.initial)

@@ -6,6 +6,7 @@ Diffusion", eq. 5). Acting starts from noise and removes it in a few steps (DDIM
 first part of the chunk and decides again. It reproduces every way in which the task was demonstrated, not their mean.
 Differs from the paper: the chunk starts at the present step, where the paper's starts at the oldest observation; SiLU
 in the place of Mish; the levels visited in sampling are spread evenly from the noisiest; images as in `nets.vision`.
+With `process` "score" the levels are continuous and the network is preconditioned (Karras et al. 2022), as in MoDE.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.optim import Optim, Schedule
 from imitari.learn.run import Run
-from imitari.nets.diffusion import NoiseDiffusion
+from imitari.nets.diffusion import NoiseDiffusion, ScoreDiffusion
 from imitari.nets.encoder import ObsEncoder
 from imitari.nets.heads.actions import masked_mean
 from imitari.nets.transformer import ChunkTransformer
@@ -45,7 +46,8 @@ class DiffusionPolicy(Trained):
     width: int = 128  # of the transformer
     layers: int = 4  # of the transformer
     dropout: float = 0.0  # of the transformer
-    levels: int = 100  # noise levels in training
+    process: Literal["noise", "score"] = "noise"  # numbered levels, or continuous ones with a preconditioned network
+    levels: int = 100  # noise levels in training, where they are numbered
     sampler: Literal["ddim", "ddpm"] = "ddim"  # without or with fresh noise in each step
     sampling: int = 10  # levels visited when acting
     history: int = 2  # observations seen
@@ -82,6 +84,15 @@ class DiffusionPolicy(Trained):
         return clone(self, demos, run, task)
 
 
+def process_of(method: DiffusionPolicy) -> NoiseDiffusion | ScoreDiffusion:
+    """Between noise and chunk."""
+    if method.process == "noise":
+        return NoiseDiffusion(method.levels, method.sampling, float(method.sampler == "ddpm"))
+    if method.sampler != "ddim":
+        raise UserError("process 'score' is sampled without fresh noise: leave --sampler at ddim")
+    return ScoreDiffusion.logistic(method.sampling)
+
+
 class Diffuser(Learner):
     """Observation encoder, denoising network and the process between noise and chunk."""
 
@@ -92,7 +103,7 @@ class Diffuser(Learner):
         self.masked = method.masked
         self.shape = (method.chunk, spec.action.size)
         self.encoder = ObsEncoder(spec)
-        self.process = NoiseDiffusion(method.levels, method.sampling, float(method.sampler == "ddpm"))
+        self.process = process_of(method)
         inside = (self.encoder.width, method.history, *self.shape)
         if method.net == "unet":
             self.net = ChunkUNet(*inside, method.channels, method.kernel)
