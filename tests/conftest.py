@@ -81,16 +81,32 @@ def grid_demos() -> Demos:
 
 @pytest.fixture(scope="session")
 def map_demos() -> Demos:
-    """Ways of five moves and more through small mazes by the expert, with its search written beside them."""
-    from imitari.core.interaction import interact
-    from imitari.data.procedures import traced
+    """Ways of five moves and more through small mazes by the expert, with its search and a plan written beside them."""
+    from imitari.core.interaction import Decision, interact
     from imitari.envs import task_named
+    from imitari.envs.tunnels import Backtracking, BreadthFirst
 
     task = task_named("tunnels/10")
     world = task.make(40)
-    expert = task.expert(world)
-    episodes = interact(expert, world, range(40), decide=traced(expert))
+    expert, other = BreadthFirst(world), Backtracking(world)
+
+    def logged(obs: dict[str, np.ndarray], proposal: np.ndarray) -> Decision:
+        other.act(obs, None)
+        return Decision(proposal, proposal, {**other.trace(), **expert.trace()})
+
+    episodes = interact(expert, world, range(40), decide=logged)
     return Demos.from_episodes([episode for episode in episodes if len(episode) >= 5], task.spec)
+
+
+@pytest.fixture(scope="session")
+def text_demos() -> Demos:
+    """Forty expressions of numbers, written by the task's expert."""
+    from imitari.core.interaction import interact
+    from imitari.envs import task_named
+
+    task = task_named("expressions")
+    world = task.make(40)
+    return Demos.from_episodes(interact(task.expert(world), world, range(40)), task.spec, Provenance("expressions"))
 
 
 @pytest.fixture(scope="session")

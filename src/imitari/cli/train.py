@@ -22,7 +22,13 @@ from imitari.core.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="see `imitari methods`; its settings become flags")
-    parser.add_argument("--data", action="append", help="path or Hub id of demonstrations; repeat to join several")
+    parser.add_argument(
+        "--data",
+        action="append",
+        help="path or Hub id of demonstrations; repeat to join several. NAME=PATH or NAME=PATH*WEIGHT keeps several "
+        "apart: each has a scaling of its own, is drawn as often as its weight says, and may lack observations that "
+        "others have",
+    )
     parser.add_argument(
         "--play",
         action="append",
@@ -30,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "marked as an expert's (column 'expert'); repeat to join several",
     )
     parser.add_argument("--format", help="format of the data (recognised when not given)")
+    parser.add_argument(
+        "--fields",
+        nargs=2,
+        metavar=("PROMPT", "RESPONSE"),
+        help="fields of the lines of texts (default: prompt, question or input; response, answer or output)",
+    )
     parser.add_argument(
         "--task", help="see `imitari tasks`: tells names, bounds and angles, and is where some methods act"
     )
@@ -47,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tune-encoder", action="store_true", help="instead begin with the weights of --encoder and train them further"
+    )
+    parser.add_argument(
+        "--instruction",
+        help="also observe the text of each episode's task, as vectors: words (hashed word counts) or random (each "
+        "text by itself), both with :WIDTH if not 64, or the folder of a sentence encoder",
     )
     parser.add_argument("--symmetry", action="store_true", help="also train on the task's mirror images of the data")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -98,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         data=tuple(args.data or ()),
         play=tuple(args.play or ()),
         format=args.format,
+        fields=tuple(args.fields) if args.fields else None,
         task=args.task,
         seed=args.seed,
         obs=tuple(args.obs) if args.obs else None,
@@ -107,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         symmetry=args.symmetry,
         encoder=args.encoder,
         tune_encoder=args.tune_encoder,
+        instruction=args.instruction,
         device=args.device,
         precision=args.precision,
         compile=args.compile,

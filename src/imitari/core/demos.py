@@ -277,8 +277,8 @@ class Demos(Sequence[Episode]):
         return starts + np.arange(int(counts.sum()))
 
     def fingerprint(self) -> str:
-        """Hash of what the data holds, the same wherever and however it is stored: lengths, flags, and every row of the
-        numeric columns up to 64 MB a column (evenly spaced rows beyond that and for images)."""
+        """Hash of what the data holds, the same wherever and however it is stored: lengths, flags, and every row of
+        texts and of the numeric columns up to 64 MB a column (evenly spaced rows beyond that and for images)."""
         digest = hashlib.sha256()
         for values in (self.table.length, self.table.success, self.table.ended):
             digest.update(np.ascontiguousarray(values).astype(np.int64).tobytes())
@@ -287,6 +287,7 @@ class Demos(Sequence[Episode]):
         for key in sorted(names):
             column = self.columns[key]
             if isinstance(column, TextColumn):
+                digest.update(key.encode() + "\0".join(column.take(rows).reshape(-1).tolist()).encode())
                 continue
             width = int(np.prod(column.shape[1:])) * column.dtype.itemsize
             limit = max(64, (1 << 26) // max(1, width)) if column.dtype != np.uint8 else 64

@@ -26,12 +26,14 @@ class ReadOptions:
         missing_video: where some episodes lack a video file, leave out that camera ("camera"), or those episodes
             ("episodes"). Either way it is reported, never silent.
         cameras: observation names of images to read; None: all. An empty tuple: none.
+        fields: of prompt and response in lines of texts; None: the usual names.
     """
 
     budget: int = 1 << 30
     pixels: int | None = None
     missing_video: Literal["camera", "episodes"] = "camera"
     cameras: tuple[str, ...] | None = None
+    fields: tuple[str, str] | None = None
 
 
 def open_demos(path: str | Path, format: str | None = None, options: ReadOptions | None = None) -> Demos:

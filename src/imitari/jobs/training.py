@@ -14,11 +14,13 @@ import numpy as np
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.files import replace_text
-from imitari.core.spec import Spec, as_tuple
+from imitari.core.spec import SOURCE, Spec, as_tuple
 from imitari.core.task import Task
 from imitari.data.curate.augment import with_symmetries
+from imitari.data.instructions import instructed, vectors_named
 from imitari.data.labelled import labelled
 from imitari.jobs.probing import eyes_of
+from imitari.jobs.sources import mixture, parsed, tasks_of
 from imitari.learn.agent import Agent
 from imitari.learn.compilation import Compile
 from imitari.learn.method import Method, method_class
@@ -38,6 +40,7 @@ class TrainRequest:
     data: tuple[str, ...] = ()
     play: tuple[str, ...] = ()
     format: str | None = None
+    fields: tuple[str, str] | None = None
     task: str | None = None
     seed: int = 0
     obs: tuple[str, ...] | None = None
@@ -47,6 +50,7 @@ class TrainRequest:
     symmetry: bool = False
     encoder: str | None = None
     tune_encoder: bool = False
+    instruction: str | None = None
     device: str = "auto"
     precision: Precision = "auto"
     compile: Compile = "auto"
@@ -70,7 +74,7 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
         request = dataclasses.replace(request, pixels=next(iter(encoder.spec.images.values())).shape[0])
     task = task or _task(request)
     _check_needs(method, request, demos, task)
-    part, held = _parts(request, demos, task)
+    part, held = _parts(method, request, demos, task)
     eyes = eyes_of(encoder, part, f"--encoder {request.encoder}", request.tune_encoder) if encoder and part else None
     if eyes is not None and part is not None:
         part, held = eyes.embedded(part), eyes.embedded(held) if held else None
@@ -90,11 +94,19 @@ def train(request: TrainRequest, folder: Path, demos: Demos | None = None, task:
     with eyes.beginning() if eyes else nullcontext():
         agent = method.fit(part, run, task)
     agent = agent.seeing_through(eyes) if eyes else agent
-    agent.facts["task"] = request.task
+    agent.facts |= {"task": request.task, **_told(request, part)}
     agent.save(folder)
     run.processes.wait()
     run.metrics.close()
     return agent
+
+
+def _told(request: TrainRequest, part: Demos | None) -> dict[str, Any]:
+    """What the agent must be told when it acts: how its instructions were made, and what its data sets are of."""
+    told: dict[str, Any] = {"instruction": request.instruction} if request.instruction else {}
+    if part is not None and SOURCE in part.spec.obs:
+        told["sources"] = tasks_of(part)
+    return told
 
 
 def _encoder(method: Method, request: TrainRequest) -> Agent | None:
@@ -111,13 +123,18 @@ def _encoder(method: Method, request: TrainRequest) -> Agent | None:
     return Agent.load(Path(request.encoder))
 
 
-def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tuple[Demos | None, Demos | None]:
+def _parts(
+    method: Method, request: TrainRequest, demos: Demos | None, task: Task | None
+) -> tuple[Demos | None, Demos | None]:
     """Training part and held-out part; neither where a method that acts was given no demonstrations."""
     if demos is None and not request.data:
         if request.play:
             raise UserError("--play marks the episodes of --data as an expert's: give --data PATH too")
         return None, None
     demos = fitted_to(demos if demos is not None else _open(request), task, request)
+    _check_texts(method, request, demos.spec, demos.provenance.path)
+    if request.instruction:
+        demos = instructed(demos, vectors_named(request.instruction))
     part, held = chosen(demos, request).split(request.holdout, request.seed)
     if request.symmetry:
         if task is None:
@@ -128,14 +145,16 @@ def _parts(request: TrainRequest, demos: Demos | None, task: Task | None) -> tup
 
 def fitted_to(demos: Demos, task: Task | None, request: TrainRequest) -> Demos:
     """The demos seen through the observations that were asked for, or else those that the task has too."""
-    keys = list(request.obs or ())
+    mixture = SOURCE in demos.spec.obs  # of which each data set was fitted by itself
+    keys = list(demos.spec.obs if mixture else request.obs or ())
     if not keys:
         keys = list(demos.spec.obs)
         if task is not None:
             keys = [key for key in keys if key in task.spec.obs]
         if request.pixels is None and any(demos.spec.obs[key].kind != "image" for key in keys):
             keys = [key for key in keys if demos.spec.obs[key].kind != "image"]
-        keys = [key for key in keys if demos.spec.obs[key].kind != "text"]
+        if demos.spec.action.kind != "text":
+            keys = [key for key in keys if demos.spec.obs[key].kind != "text"]
     if not keys:
         wanted = ", ".join(task.spec.obs) if task else "any"
         raise UserError(
@@ -184,11 +203,24 @@ def _check_numbers(request: TrainRequest) -> None:
 def _check_needs(method: Method, request: TrainRequest, demos: Demos | None, task: Task | None) -> None:
     if not request.data and demos is None and "task" not in method.needs:
         raise UserError(f"method '{request.method}' learns from demonstrations: give --data PATH")
+    if method.needs & {"task", "expert"} and parsed(request.data):
+        raise UserError(f"method '{request.method}' acts while it learns: give one data set, without a name")
     if method.needs & {"task", "expert"} and task is None:
         raise UserError(f"method '{request.method}' acts while it learns: give --task")
     if "expert" in method.needs and task is not None and task.expert_for is None:
         raise UserError(
             f"method '{request.method}' asks an expert, and task '{task.name}' has none: choose another --task"
+        )
+
+
+def _check_texts(method: Method, request: TrainRequest, spec: Spec, path: str) -> None:
+    """Methods for texts learn from texts, and the others from numbers."""
+    wanted, given = "text" in method.needs, spec.action.kind == "text"
+    if wanted != given:
+        kinds = ("texts", "numbers") if wanted else ("numbers", "texts")
+        raise UserError(
+            f"{path}: method '{request.method}' learns actions that are {kinds[0]}, and these are {kinds[1]}: choose "
+            "another method (`imitari methods`), or other data"
         )
 
 
@@ -213,19 +245,32 @@ def _task(request: TrainRequest) -> Task | None:
 
     if request.task is None:
         return None
-    return task_named(request.task, **({} if request.pixels is None else {"pixels": request.pixels}))
+    options: dict[str, Any] = {"pixels": request.pixels, "instruction": request.instruction}
+    return task_named(request.task, **{key: value for key, value in options.items() if value is not None})
 
 
 def _open(request: TrainRequest) -> Demos:
     from imitari.data.opening import ReadOptions, open_demos
 
-    options = ReadOptions(pixels=request.pixels, cameras=None if request.pixels or request.obs else ())
+    cameras = None if request.pixels or request.obs else ()
+    options = ReadOptions(pixels=request.pixels, cameras=cameras, fields=request.fields)
 
     def joined(paths: tuple[str, ...]) -> Demos:
         return Demos.concat([open_demos(path, request.format, options) for path in paths])
 
+    sources = parsed(request.data)
+    if sources and request.play:
+        raise UserError("--play marks --data as an expert's, which named data sets do not allow: leave the names out")
+    if sources:
+        return mixture(sources, lambda path: _alone(joined((path,)), request))
     demos = joined(request.data)
     return labelled(demos, joined(request.play)) if request.play else demos
+
+
+def _alone(demos: Demos, request: TrainRequest) -> Demos:
+    """One of several named data sets, with those of its observations that were asked for."""
+    keys = tuple(key for key in request.obs or () if key in demos.spec.obs)
+    return fitted_to(demos, None, dataclasses.replace(request, obs=keys or request.obs))
 
 
 def _prepare(folder: Path, request: TrainRequest) -> None:

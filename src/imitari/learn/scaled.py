@@ -36,8 +36,10 @@ class DeviceScaler:
         self._grouped = {key for key, value in scaler.scalings.items() if value.grouped}
         self._action = scaler.scalings.get(ACTION)
 
-    def tensor(self, value: Any) -> Tensor:
-        """An array on the device; numbers become float32, uint8 and integers stay."""
+    def tensor(self, value: Any) -> Any:
+        """An array on the device; numbers become float32, uint8 and integers stay. Texts stay arrays."""
+        if isinstance(value, np.ndarray) and value.dtype.kind in "OU":
+            return value
         out = torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else torch.as_tensor(value)
         out = out.to(self.device, non_blocking=True)
         return out.float() if out.dtype == torch.float64 else out
@@ -72,8 +74,11 @@ class DeviceScaler:
         source = self.tensor(obs[SOURCE])
         return source.reshape(len(source), -1, source.shape[-1])[:, 0].argmax(-1)
 
-    def unscale_action(self, value: Tensor, obs: dict[str, Any] | None = None) -> Array:
-        """Scaled actions (B, ..., A) to recorded units, as numpy; `obs` tells their data set in a mixture."""
+    def unscale_action(self, value: Tensor | Array, obs: dict[str, Any] | None = None) -> Array:
+        """Scaled actions (B, ..., A) to recorded units, as numpy; `obs` tells their data set in a mixture. Texts are in
+        theirs already."""
+        if isinstance(value, np.ndarray):
+            return value
         out = value.detach().float().cpu().numpy() if value.is_floating_point() else value.detach().cpu().numpy()
         if self._action is None:
             return out

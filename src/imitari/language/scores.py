@@ -1,0 +1,64 @@
+"""What a language model says of given texts: likelihood, entropy, and the reward that its logits imply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from imitari.core.batch import Batch
+from imitari.core.episode import Array
+from imitari.data.scaling import Scaler
+from imitari.data.texts import TEXTS
+from imitari.language.batches import Packed, TokenBatches, packed_texts
+from imitari.language.learner import TextLearner
+from imitari.language.soft import entropy
+from imitari.learn.scaled import DeviceScaler
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """Of N responses, sums over their tokens, the end among them.
+
+    Attributes:
+        log_likelihood: (N,) in nats.
+        reward: (N,) Q(s, a) - gamma V(s').
+        entropy: (N,) of the next token, in nats.
+        tokens: (N,) their number.
+    """
+
+    log_likelihood: Array
+    reward: Array
+    entropy: Array
+    tokens: Array
+
+
+def score_texts(
+    learner: TextLearner, prompts: Sequence[str], responses: Sequence[str], gamma: float = 1.0, batch: int = 64
+) -> TextScores:
+    """Scores of all pairs, in their order.
+
+    Raises:
+        UserError: when a prompt fills all that the model can read.
+    """
+    longest = int(learner.model.longest)  # pyright: ignore[reportArgumentType]
+    return text_scores(learner, packed_texts(learner.tokens, prompts, responses, longest), batch, gamma)
+
+
+@torch.inference_mode()
+def text_scores(learner: TextLearner, packed: Packed, batch: int, gamma: float = 1.0) -> TextScores:
+    """Scores of all packed texts, in their order, `batch` at a time."""
+    scale = DeviceScaler(Scaler({}), TEXTS, learner.level.device)
+    sampler = TokenBatches(packed, learner.tokens.pad)
+    groups = [np.arange(first, min(first + batch, len(packed))) for first in range(0, len(packed), batch)]
+    parts = [_scores(learner, scale.batch(sampler.gather(group)), gamma) for group in groups]
+    return TextScores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _scores(learner: TextLearner, batch: Batch, gamma: float) -> tuple[Array, Array, Array, Array]:
+    logits, values = learner.read(batch)
+    each = (values.log_likelihood, values.reward(gamma), entropy(logits[:, :-1]), torch.ones_like(values.mask))
+    likelihood, reward, spread, count = (values.total(part).cpu().numpy().astype(np.float64) for part in each)
+    return likelihood, reward, spread, count
