@@ -12,7 +12,8 @@ reconstructed), `--inverse no` leaves z out, `--latent 128` has no bottleneck, `
 Differs from the paper: encoder and pictures are small (`--preset paper`: ResNet-18), embeddings end in batch norm
 (`--norm no` as there), pixels are scaled to [-1, 1] and not by ImageNet's statistics, the slow copy takes over batch
 norm's statistics, which several processes do not share within a batch. Not here: a start from ImageNet, goal frames for
-the policy, VQ-BeT as the policy, the encoders from other data that it is compared with.
+the policy, VQ-BeT as the policy, masked prediction of frames and actions (RPT) and the encoders from other data that it
+is compared with.
 """
 
 from __future__ import annotations
