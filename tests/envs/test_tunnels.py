@@ -14,7 +14,7 @@ from imitari.core.episode import Array
 from imitari.core.errors import UserError
 from imitari.core.interaction import interact
 from imitari.data.opening import open_demos, save_demos
-from imitari.data.procedures import AGENT, BLANK, LENGTH, STEP, TARGET, VALUE, WALL, traced, written
+from imitari.data.procedures import AGENT, BLANK, LENGTH, STEP, TARGET, TOKENS, VALUE, WALL, traced, written
 from imitari.envs import task_named
 from imitari.envs.tunnels import LOOPS, MAP, MOVES, layout, shortest_ways
 from imitari.evaluate.rollout import rollout
@@ -161,8 +161,31 @@ def test_the_log_is_what_a_queue_does(map_demos: Demos) -> None:
             assert (maps[:-1, places[1][0], places[1][1]] == BLANK).all()  # and not before
 
 
-def test_the_expert_is_optimal() -> None:
-    task = task_named("tunnels/16")
+def test_the_way_back_is_a_shortest_way_whose_last_pair_is_the_action() -> None:
+    task = task_named("tunnels/10-plan")
+    demos = demonstrate(task, range(20))
+    for episode in demos:
+        for step in range(len(episode)):
+            seen, tokens = episode.obs[MAP][step], episode.extra[TOKENS][step]
+            target, agent = (tuple(np.argwhere(seen[..., channel])[0].tolist()) for channel in (TARGET, AGENT))
+            distance = graph_distances(seen[..., WALL] > 0, agent)
+            length = int(episode.extra[LENGTH][step])
+            assert length == distance[target]
+            assert (tokens[length:] == BLANK).all()
+            after = target
+            for token in tokens[:length].tolist():
+                cell, move = divmod(token, 4)
+                here = divmod(cell, 10)
+                assert tuple(np.array(here) + MOVES[move]) == after
+                assert distance[here] == distance[after] - 1
+                after = here
+            assert after == agent
+            assert episode.action[step, 0] == tokens[length - 1] % 4
+
+
+@pytest.mark.parametrize("name", ["tunnels/16", "tunnels/10-plan"])
+def test_the_expert_is_optimal(name: str) -> None:
+    task = task_named(name)
     world = task.make(20)
     episodes = rollout(task.expert(world), task, range(20), record=True)
     for episode in episodes:

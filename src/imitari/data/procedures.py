@@ -20,6 +20,7 @@ from imitari.core.spec import Spec
 VALUE = "procedure.value"  # (W, W) what is in each cell at the end; `BLANK` where nothing was written
 STEP = "procedure.step"  # (W, W) the step, from 0 on, in which it was written; -1 where nothing was
 LENGTH = "procedure.length"  # () how many steps there are
+TOKENS = "procedure.tokens"  # (N,) a procedure that is a sequence: cell * moves + move; -1 behind its end
 BLANK = -1
 CHANNELS = ("wall", "target", "agent")  # of a map
 WALL, TARGET, AGENT = range(3)

@@ -11,11 +11,12 @@ from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Task, World
-from imitari.data.procedures import AGENT, BLANK, CHANNELS, LENGTH, STEP, TARGET, VALUE, WALL
+from imitari.data.procedures import AGENT, BLANK, CHANNELS, LENGTH, STEP, TARGET, TOKENS, VALUE, WALL
 from imitari.envs._batched import BatchedWorld, State
 
 OPEN = True  # any side length
 SIDES = (16, 24, 32)
+PLAN = "-plan"  # behind a name: the other expert
 LEAST, MOST = 7, 256  # side lengths: two by two corridors, and what a map may cost
 PITCH = 3  # cells from corridor to corridor: two free, one wall
 LOOPS = 0.1  # chance that a corridor is opened to one that is there already
@@ -25,17 +26,18 @@ MOVES = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # +x, +y, -x, -y; maps are
 
 
 def ids() -> list[str]:
-    return [str(side) for side in SIDES]
+    return [*(str(side) for side in SIDES), f"10{PLAN}"]
 
 
 def task(name: str, limit: int | None = None) -> Task:
     """The map is (side, side, 3): wall, target and agent as 0 or 1; a move is one of four. Reward 1 at the target.
 
     Args:
-        name: cells a side, walls included.
+        name: cells a side, walls included; with "-plan" behind it the expert is `Backtracking` and not `BreadthFirst`.
         limit: steps; default: 50 up to a side of 16, 150 beyond.
     """
-    side = int(name) if name.isdecimal() else 0
+    digits = name.removesuffix(PLAN)
+    side = int(digits) if digits.isdecimal() else 0
     if not LEAST <= side <= MOST:
         raise UserError(f"task 'tunnels/{name}' is unknown: give cells a side from {LEAST} to {MOST}, as in tunnels/16")
     spec = Spec(
@@ -44,11 +46,11 @@ def task(name: str, limit: int | None = None) -> Task:
     )
     steps = limit or (50 if side <= 16 else 150)
     return Task(
-        f"tunnels/{side}",
+        f"tunnels/{name}",
         spec,
         steps,
         lambda count: Tunnels(count, spec, steps),
-        BreadthFirst,
+        Backtracking if name.endswith(PLAN) else BreadthFirst,
         description=(__doc__ or "").split("\n")[0],
     )
 
@@ -150,15 +152,22 @@ class Tunnels(BatchedWorld):
 
 
 @dataclass
-class BreadthFirst:
-    """Searches from the target until it comes upon the agent, then moves; logs which cells each round of the search
-    reached, and the move that it wrote there."""
+class Searching:
+    """What the experts share: they see the map, remember nothing, and log how they came to the latest moves."""
 
     world: World
     _trace: dict[str, Array] = field(default_factory=dict[str, Array])
 
     def reset(self, count: int, seed: int = 0) -> None:
         return None
+
+    def trace(self) -> dict[str, Array]:
+        return self._trace
+
+
+class BreadthFirst(Searching):
+    """Searches from the target until it comes upon the agent, then moves; logs which cells each round of the search
+    reached, and the move that it wrote there."""
 
     def act(self, obs: Obs, memory: object) -> tuple[Array, None]:
         wall, target, agent = (obs[MAP][..., channel] > 0 for channel in (WALL, TARGET, AGENT))
@@ -172,5 +181,24 @@ class BreadthFirst:
         }
         return np.maximum(move[agent], 0).astype(np.int64)[:, None], None
 
-    def trace(self) -> dict[str, Array]:
-        return self._trace
+
+class Backtracking(Searching):
+    """Searches from the agent until it comes upon the target, then goes back from there; logs the way back as pairs of
+    a cell and the move from it. The last pair is the agent's own cell and the move that it makes."""
+
+    def act(self, obs: Obs, memory: object) -> tuple[Array, None]:
+        wall, target, agent = (obs[MAP][..., channel] > 0 for channel in (WALL, TARGET, AGENT))
+        count, side = len(wall), wall.shape[1]
+        back, distance = shortest_ways(wall, agent)
+        every, (x, y) = np.arange(count), np.argwhere(target)[:, 1:].T
+        length = np.maximum(distance[every, x, y], 0)
+        tokens = np.full((count, side * side // 2), BLANK, np.int32)
+        move = np.zeros(count, np.int64)
+        for step in range(length.max(initial=0)):
+            going = step < length
+            turn = np.maximum(back[every, x, y], 0)
+            x, y = np.where(going, np.stack([x, y]) + MOVES[turn].T, np.stack([x, y]))
+            move = np.where(going, (turn + 2) % len(MOVES), move)
+            tokens[going, step] = ((x * side + y) * len(MOVES) + move)[going]
+        self._trace = {TOKENS: tokens, LENGTH: length.astype(np.int16)}
+        return move[:, None], None

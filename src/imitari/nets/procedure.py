@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def _convolutions(channels: int, widths: Sequence[int]) -> list[nn.Conv2d]:
+def convolutions(channels: int, widths: Sequence[int]) -> list[nn.Conv2d]:
     """3 x 3, stride 1, the side kept, weights laid out channel-last."""
     inputs = (channels, *widths[:-1])
     made = [nn.Conv2d(before, after, 3, padding=1) for before, after in zip(inputs, widths, strict=True)]
@@ -29,7 +29,7 @@ class StepModel(nn.Module):
     def __init__(self, channels: int, values: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.values = values
-        layers = _convolutions(channels + values + 1, (*widths, values + 1))
+        layers = convolutions(channels + values + 1, (*widths, values + 1))
         bent = [part for layer in layers for part in (layer, nn.ReLU(inplace=True))]
         self.layers = nn.Sequential(*bent[:-1])
 
@@ -97,7 +97,7 @@ class MapEncoder(nn.Module):
     def __init__(self, shape: Sequence[int], widths: Sequence[int], features: int) -> None:
         super().__init__()
         parts: list[nn.Module] = []
-        for number, layer in enumerate(_convolutions(shape[2], widths)):
+        for number, layer in enumerate(convolutions(shape[2], widths)):
             parts += [layer, nn.ReLU(inplace=True)]
             if number in (0, 2):
                 parts.append(nn.MaxPool2d(2))
