@@ -11,6 +11,7 @@ import numpy as np
 from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
+from imitari.core.symbols import Symbols
 from imitari.core.symmetry import Symmetry
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Task:
         description: one line.
         symmetries: changes of observations and actions under which the world behaves the same.
         judge_for: (world) -> Judge of single actions in that world, or None where there is none.
+        symbols: how its observations and actions are read in the words of planning, None where they are not.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Task:
     description: str = ""
     symmetries: tuple[Symmetry, ...] = ()
     judge_for: Callable[[World], Judge] | None = None
+    symbols: Symbols | None = None
 
     def make(self, count: int) -> World:
         """`count` environments; `reset(seed=[...])` takes one seed each."""

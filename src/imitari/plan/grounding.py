@@ -38,19 +38,6 @@ class States:
     def joined(parts: Sequence[States]) -> States:
         return States(np.concatenate([one.facts for one in parts]), np.concatenate([one.values for one in parts]))
 
-    @cached_property
-    def keys(self) -> Array:
-        """(N,) one code a state, equal for equal states; values are rounded to a millionth."""
-        rounded = np.round(self.values * 1e6).astype(np.int64)
-        joined = np.concatenate(
-            [
-                np.packbits(self.facts, axis=1),
-                np.ascontiguousarray(rounded).view(np.uint8).reshape(len(self), 8 * rounded.shape[1]),
-            ],
-            1,
-        )
-        return np.ascontiguousarray(joined).view(f"V{joined.shape[1]}")[:, 0]
-
 
 class Vocabulary:
     """Every fact and numeric function of a domain over given objects.
@@ -194,6 +181,22 @@ class Schema:
     def bindings(self) -> Array:
         """(K, k) all tuples of objects that are right by type."""
         return self.vocabulary.tuples([kind for _, kind in self.action.parameters])
+
+    def matches(self, states: States) -> tuple[Array, Array]:
+        """All (rows (M,), bindings (M, k)) that are allowed, found parameter by parameter."""
+        count, vocabulary = len(states), self.vocabulary
+        rows, bindings = np.arange(count), np.zeros((count, 0), np.int64)
+        for name, kind in self.action.parameters:
+            members = vocabulary.members(kind)
+            fits = np.ones((count, len(members)), bool)
+            for fact, sign in self.action.condition.literals:
+                if fact.terms == (name,):
+                    columns = vocabulary.column(fact, positions={name: 0})(members[:, None])
+                    fits &= (states.facts[:, columns] & (columns >= 0)) == sign
+            before, which = np.nonzero(fits[rows])
+            rows, bindings = rows[before], np.column_stack([bindings[before], members[which]])
+        allowed = np.flatnonzero(self.allowed(states, bindings, rows))
+        return rows[allowed], bindings[allowed]
 
     def apply(self, states: States, bindings: Array, rows: Array) -> States:
         """(M) states after the action with bindings (M, k) in the states `rows` (M,), allowed or not."""
