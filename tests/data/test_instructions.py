@@ -102,7 +102,7 @@ def test_a_text_column_comes_before_what_the_source_says_and_a_given_text_before
 
 
 def test_episodes_that_do_not_say_are_named() -> None:
-    with pytest.raises(UserError, match=r"episode 1 does not say .*--instruction-text"):
+    with pytest.raises(UserError, match=r"episode 1 does not say what was to be done .*one text for all"):
         instructed(demos_with(["push", None]), WordVectors())
     with pytest.raises(UserError, match="instruction 'fly' is none of"):
         OneHot(TEXTS)(["fly"])

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imitari.core.starts import FIRST_TEST
+
+if TYPE_CHECKING:
+    from imitari.core.outcome import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that `imitari train --out` wrote")
     parser.add_argument("--task", help="default: the task of the training")
+    parser.add_argument("--source", help="data set of a mixture whose part to play (default: the one of the task)")
     parser.add_argument("--episodes", type=int, default=100, help="starts to try (default 100)")
     parser.add_argument("--seeds", type=int, default=FIRST_TEST, help=f"first start (default {FIRST_TEST})")
     parser.add_argument("--together", type=int, default=50, help="environments stepped together (default 50)")
@@ -29,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
 
     from imitari.core.errors import UserError
     from imitari.core.files import replace_text
-    from imitari.envs import task_named
     from imitari.evaluate.summary import summary
     from imitari.jobs.evaluation import OUTCOMES, evaluate
+    from imitari.jobs.surroundings import task_of
     from imitari.learn.agent import Agent
 
     for flag, value, least in (
@@ -45,16 +50,26 @@ def run(args: argparse.Namespace) -> int:
     name = args.task or agent.facts.get("task")
     if not name:
         raise UserError(f"{args.run}: was trained without a task: say where to evaluate with --task")
-    images = agent.spec.images
-    task = task_named(name, **({"pixels": next(iter(images.values())).shape[0]} if images else {}))
+    task = task_of(agent, name, args.source)
     starts = range(args.seeds, args.seeds + args.episodes)
     outcomes = evaluate(agent, task, starts, args.run / OUTCOMES, together=args.together, show=not args.quiet)
     facts = {"run": str(args.run), "agent": agent.identity(), **summary(outcomes)}
-    print(
-        f"{task.name}: {facts['successes']} of {facts['episodes']} succeeded: {facts['success']:.1%} "
-        f"[{facts['low']:.1%}, {facts['high']:.1%}] (95 % Wilson); mean return {facts['return']:.4g}, "
-        f"mean best reward {facts['best_reward']:.4g}, mean length {facts['length']:.1f}"
-    )
+    _print(task.name, facts)
+    parts: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        parts.setdefault(task.about(outcome.start)["task_name"], []).append(outcome)
+    if len(parts) > 1:
+        facts["parts"] = {part: summary(rows) for part, rows in sorted(parts.items())}
+        for part, found in facts["parts"].items():
+            _print(f"  {part}", found)
     if args.json:
         replace_text(args.json, json.dumps(facts, indent=1), "choose another --json")
     return 0
+
+
+def _print(name: str, facts: dict[str, Any]) -> None:
+    print(
+        f"{name}: {facts['successes']} of {facts['episodes']} succeeded: {facts['success']:.1%} "
+        f"[{facts['low']:.1%}, {facts['high']:.1%}] (95 % Wilson); mean return {facts['return']:.4g}, "
+        f"mean best reward {facts['best_reward']:.4g}, mean length {facts['length']:.1f}"
+    )

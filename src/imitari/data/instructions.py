@@ -157,7 +157,7 @@ def texts_of(demos: Demos) -> TextColumn:
         if not text:
             raise UserError(
                 f"{demos.provenance.path}: episode {number} does not say what was to be done ('{TASK}' is missing): "
-                "give the text for all with --instruction-text"
+                "use data that says it, as `imitari collect` records it, or give `instructed` one text for all"
             )
     vocabulary, codes = np.unique(np.array(told, object).astype(str), return_inverse=True)
     rows = np.zeros(demos.columns[ACTION].shape[0], np.int32)

@@ -6,15 +6,13 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from imitari.core.episode import Array, Episode
 from imitari.core.errors import UserError
 from imitari.core.interaction import interact
-from imitari.core.task import Actor
-from imitari.envs import task_named
+from imitari.core.task import Actor, Task
 
 FRAMES = 24
 SIDE = 128
@@ -35,23 +33,17 @@ class Film:
     frames: Array
 
 
-def record(actor: Actor, task: str, starts: Sequence[int], options: dict[str, Any] | None = None) -> list[Film]:
+def record(actor: Actor, task: Task, starts: Sequence[int]) -> list[Film]:
     """Films of an actor, one a start.
 
     Raises:
         Missing: no graphics library, with what to install.
         UserError: the task has no pictures.
     """
-    try:
-        world_of = task_named(task, **{"pixels": SIDE, **(options or {})})
-    except UserError as error:
-        if "option not supported" not in str(error):
-            raise
-        raise UserError(f"task '{task}' draws none") from error
-    cameras = list(world_of.spec.images)
+    cameras = list(task.spec.images)
     if not cameras:
-        raise UserError(f"task '{task}' has no camera")
-    world = world_of.make(len(starts))
+        raise UserError(f"task '{task.name}' has no camera")
+    world = task.make(len(starts))
     try:
         episodes = interact(actor, world, starts)
     finally:

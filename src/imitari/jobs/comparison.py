@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.core.starts import FIRST_TEST
 from imitari.core.task import Task
-from imitari.envs import task_named
 from imitari.evaluate.compare import Comparison, Pair, compare, compare_sequentially
 from imitari.evaluate.outcomes import read_outcomes
 from imitari.jobs.evaluation import OUTCOMES, evaluate
+from imitari.jobs.surroundings import task_of
 from imitari.learn.agent import Agent
 
 BATCH = 10  # pairs between two looks of a sequential comparison
@@ -64,20 +65,14 @@ def compare_runs(
     names = short_names(a, b)
     known = [contender.known(name) for contender in contenders]
     starts = _starts(known, first, episodes, sequential)
-    where: list[Task] = []
-
-    def world() -> Task:
-        # Made only where an outcome lacks: a comparison of finished evaluations needs no simulator.
-        if not where:
-            images = contenders[0].agent.spec.images
-            where.append(task_named(name, **({"pixels": next(iter(images.values())).shape[0]} if images else {})))
-        return where[0]
+    # Made only where an outcome lacks: a comparison of finished evaluations needs no simulator.
+    worlds = [cache(partial(task_of, contender.agent, name)) for contender in contenders]
 
     def outcomes(number: int, group: Sequence[int]) -> list[Outcome]:
         have = {row.start: row for row in known[number]}
         if all(start in have for start in group):
             return [have[start] for start in group]
-        return contenders[number].on(world(), group, show and not sequential)
+        return contenders[number].on(worlds[number](), group, show and not sequential)
 
     if not sequential:
         return compare(outcomes(0, starts), outcomes(1, starts), names)

@@ -12,7 +12,7 @@ from typing import Any
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.core.starts import FIRST_TEST
-from imitari.evaluate._films import Film, record
+from imitari.evaluate._films import SIDE, Film, record
 from imitari.evaluate.compare import compare
 from imitari.evaluate.intervals import wilson
 from imitari.evaluate.outcomes import read_outcomes
@@ -231,12 +231,11 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
 
 def films_of(folder: Path, task: str, first: int) -> tuple[list[Film], str]:
     """(films of the first starts, why there are none)."""
+    from imitari.jobs.surroundings import task_of
     from imitari.learn.agent import Agent
 
     agent = Agent.load(folder)
-    images = agent.spec.images
-    options = {"pixels": next(iter(images.values())).shape[0]} if images else {}
     try:
-        return record(agent, task, range(first, first + FILMS), options), ""
+        return record(agent, task_of(agent, task, pixels=SIDE), range(first, first + FILMS)), ""
     except UserError as error:
         return [], f"No pictures: {error}."
