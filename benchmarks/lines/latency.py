@@ -25,6 +25,7 @@ SHIPPED_UNET = {"channels": [64, 128, 256], "kernel": 5, "sampling": 10}
 THEIR_UNET = {"down_dims": [64, 128, 256], "num_inference_steps": 10, "noise_scheduler_type": "DDIM"}
 PAPER_UNET = {"channels": [256, 512, 1024], "kernel": 5, "sampling": 10}
 THEIR_PAPER_UNET = {**THEIR_UNET, "down_dims": [256, 512, 1024]}
+EXPERTS = {"width": 192, "layers": 4, "heads": 4, "inner": 392, "sampling": 10}
 SMALL_ACT = {"chunk": 20, "execute": 20, "width": 128, "heads": 4, "inner": 256, "style_layers": 2, "encoder_layers": 2}
 THEIR_SMALL_ACT = {
     "chunk_size": 20, "n_action_steps": 20, "dim_model": 128, "n_heads": 4, "dim_feedforward": 256,
@@ -63,6 +64,10 @@ CASES = (
     Case(
         "flow policy beside a diffusion policy of as many parameters and steps", "flow_policy",
         {"width": 392, "depth": 4, "euler": 10}, "diffusion", THEIR_UNET, note="A perceptron beside a U-Net.",
+    ),
+    Case(
+        "mixture of denoising experts beside a diffusion policy of as many parameters and steps", "mode", EXPERTS,
+        "diffusion", THEIR_UNET, note="A transformer with fused experts beside a U-Net; all experts are counted.",
     ),
     Case("ACT, chunk 20", "act", SMALL_ACT, "act", THEIR_SMALL_ACT),
     Case("ACT of the paper's size, chunk 100", "act", PAPER_ACT, "act", {}, share=0.5),
