@@ -80,6 +80,9 @@ def shared(run: ArmRun, what: str) -> Path:
 def run_arm(run: ArmRun) -> list[Outcome]:
     """`total`: of an encoder the share of the block's state that a line explains in an episode, of a policy the final
     coverage, of an arm on collapse the spread of the embeddings."""
+    from imitari.envs import task_named
+
+    run = replace(run, task=task_named(CLAIM.task, **CLAIM.options, limit=run.budget.demos["limit"]))
     if run.arm in HEADS:
         return covered(run, policy(run))
     from imitari.jobs.probing import eyes_of
@@ -229,15 +232,15 @@ CLAIM = Claim(
         "smoke": Budget(
             range(2),
             2,
-            {"videos": 4, "labelled": 2},
+            {"videos": 4, "labelled": 2, "limit": 20},
             everywhere(TINY, TINY, {"steps": 2, "batch": 4, "hidden": [8]}),
             minutes=0.3,
         ),
-        "quick": Budget(range(3, 6), 50, {"videos": 150, "labelled": 30}, minutes=15),
+        "quick": Budget(range(3, 6), 50, {"videos": 150, "labelled": 30, "limit": 150}, minutes=15),
         "full": Budget(
             range(3, 6),
             50,
-            {"videos": 150, "labelled": 30},
+            {"videos": 150, "labelled": 30, "limit": 150},
             everywhere({**LARGER, "batch": 32}, {**LARGER, "batch": 128}, {"steps": 3_000}),
             minutes=190,
         ),

@@ -37,12 +37,13 @@ def ids() -> list[str]:
     return [""]
 
 
-def task(name: str = "", pixels: int | None = None, texture: Texture = "episode") -> Task:
+def task(name: str = "", pixels: int | None = None, texture: Texture = "episode", limit: int = LIMIT) -> Task:
     """Reward: the share of the block inside the ring; solved, and ended, at 0.95. The action is where the pusher heads.
 
     Args:
         pixels: also observe a picture from above of this side; the block is then a quarter of it wide.
         texture: of the table: "none", a random one for each "episode", or for each "frame" (a screen that flickers).
+        limit: steps of an episode at most.
     """
     names = ("pusher_x", "pusher_y", "block_x", "block_y", "block_angle")
     high = (1.0, 1.0, 1.0, 1.0, 2 * np.pi)
@@ -54,23 +55,23 @@ def task(name: str = "", pixels: int | None = None, texture: Texture = "episode"
     return Task(
         "push",
         spec,
-        LIMIT,
-        lambda count: Push(count, spec, pixels, texture),
+        limit,
+        lambda count: Push(count, spec, pixels, texture, limit),
         Hand,
         description=(__doc__ or "").split("\n")[0],
     )
 
 
 class Push(BatchedWorld):
-    """State: `pusher` (B, 2), `block` (B, 2), `angle` (B,), `texture` (B, 1 or LIMIT + 1, GRAIN, GRAIN, 3).
+    """State: `pusher` (B, 2), `block` (B, 2), `angle` (B,), `texture` (B, 1 or limit + 1, GRAIN, GRAIN, 3).
 
     Contact is quasi-static and without friction: the pusher moves the block along the contact's normal as far as it
     overlaps it, and turns it as the limit surface of its friction with the table says (an ellipsoid with `LEVER`;
     Goyal, Ruina & Papadopoulos 1991).
     """
 
-    def __init__(self, count: int, spec: Spec, pixels: int | None, texture: Texture) -> None:
-        super().__init__(count, spec, LIMIT)
+    def __init__(self, count: int, spec: Spec, pixels: int | None, texture: Texture, limit: int) -> None:
+        super().__init__(count, spec, limit)
         self.pixels, self.texture = pixels, texture
 
     def start(self, rng: np.random.Generator) -> State:
@@ -85,8 +86,8 @@ class Push(BatchedWorld):
         }
 
     def textures(self, rng: np.random.Generator) -> Array:
-        """(1 or LIMIT + 1, GRAIN, GRAIN, 3): mostly grey, a little coloured."""
-        count = {"none": 0, "episode": 1, "frame": LIMIT + 1}[self.texture]
+        """(1 or limit + 1, GRAIN, GRAIN, 3): mostly grey, a little coloured."""
+        count = {"none": 0, "episode": 1, "frame": self.limit + 1}[self.texture]
         if not count:
             return np.full((1, GRAIN, GRAIN, 3), PLAIN, np.float32)
         grey = rng.uniform(-50, 50, (count, GRAIN, GRAIN, 1)) + rng.uniform(-20, 20, (count, GRAIN, GRAIN, 3))
