@@ -80,12 +80,15 @@ class PlanModel(nn.Module):
         cells, read = self.seen(state)
         cache = self.body.cache(self.patches + self.longest)
         last = torch.zeros(len(state), dtype=torch.long, device=state.device)
-        there = torch.zeros(len(state), dtype=torch.bool, device=state.device)
-        for number in range(self.longest):
-            features = self.body.features(read, cache=cache)[:, -1]
-            last = torch.where(there, last, self.outlet(features).argmax(-1))
-            there = last.div(self.moves, rounding_mode="floor") == end
-            if number + 1 == self.longest or bool(there.all()):
+        going = torch.arange(len(state), device=state.device)
+        for _ in range(self.longest):
+            pair = self.outlet(self.body.features(read, cache=cache)[:, -1]).argmax(-1)
+            last[going] = pair
+            left = (pair.div(self.moves, rounding_mode="floor") != end[going]).nonzero()[:, 0]
+            if not len(left):
                 break
-            read = self.pairs(cells, last[:, None])
-        return last, there
+            if len(left) < len(going):
+                going = going[left]
+                cache.pick(left)
+            read = self.pairs(cells[going], last[going, None])
+        return last, last.div(self.moves, rounding_mode="floor") == end

@@ -27,7 +27,7 @@ from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.core.task import Task
-from imitari.data.procedures import AGENT, TOKENS, map_key, require
+from imitari.data.procedures import AGENT, TARGET, TOKENS, map_key, require
 from imitari.data.sampling import Windows
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import fit_samples
@@ -111,10 +111,19 @@ class Planner(Learner):
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         state = obs[self.key][:, -1].float()
-        last, there = self.model.generate(state, state[..., AGENT].flatten(1).argmax(1))
-        move = last.remainder(self.model.moves)
-        if self.plan:
-            self.decisions += len(move)
-            self.undecided += int((~there).sum())
-            move = torch.where(there, move, torch.randint_like(move, self.model.moves))
+        here = state[..., AGENT].flatten(1).argmax(1)
+        going = (state[..., TARGET].flatten(1).gather(1, here[:, None])[:, 0] == 0).nonzero()[:, 0]
+        move = torch.zeros(len(state), dtype=torch.long, device=state.device)
+        if len(going):
+            move[going] = self._planned(state[going], here[going])
         return move[:, None, None]
+
+    def _planned(self, state: Tensor, here: Tensor) -> Tensor:
+        """Moves (B,) of agents that are not at the target: maps (B, W, W, C) and the agents' cells (B,)."""
+        last, there = self.model.generate(state, here)
+        move = last.remainder(self.model.moves)
+        if not self.plan:
+            return move
+        self.decisions += len(move)
+        self.undecided += int((~there).sum())
+        return torch.where(there, move, torch.randint_like(move, self.model.moves))
