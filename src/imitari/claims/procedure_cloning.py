@@ -177,12 +177,13 @@ CLAIM = Claim(
         ),
     },
     run_arm=run_arm,
-    notes="The protocol of the paper's published code: 16 x 16 mazes, 5 or 20 in training with 4 shortest ways each, 50 "
-    "steps to the target; here 40 unseen mazes with 5 starts each. Mazes are ours, from its description. Scaled down: "
-    "16 to 32 channels and 1,500 updates in place of 128 to 256 and 100,000. 'drawn': cloning draws its moves, as in the "
-    "paper's code, else it takes the likeliest. 'one step': the search is stopped after its first step, and where it "
-    "has not come to the agent the move is random; random moves alone solve about 9 %. 'seen': the demonstrations' own "
-    "starts, of which there are 20, over and over, so that this interval is too narrow. '24', '32': larger mazes, 150 "
-    "steps. Every agent of a seed is trained once and used by all its arms. Tuned on seeds 1001 to 1006: a few runs "
-    "each of procedure cloning (700 to 1,500 updates) and of cloning (two rates, 600 to 2,000 updates).",
+    notes="The protocol of the paper's published code: 16 x 16 mazes, 5 or 20 in training with 4 shortest ways each, "
+    "50 steps to the target; here 40 unseen mazes with 5 starts each. Mazes are ours, from its description. Scaled "
+    "down: 16 to 32 channels and 1,500 updates in place of 128 to 256 and 100,000. 'drawn': cloning draws its moves, "
+    "as in the paper's code, else it takes the likeliest. 'one step': the search is stopped after its first step, and "
+    "where it has not come to the agent the move is random; random moves alone solve about 9 %. 'seen': the "
+    "demonstrations' own starts, of which there are 20, over and over, so that this interval is too narrow. '24', "
+    "'32': larger mazes, 150 steps. Every agent of a seed is trained once and used by all its arms. Tuned on seeds "
+    "1001 to 1006: a few runs each of procedure cloning (700 to 1,500 updates) and of cloning (two rates, 600 to "
+    "2,000 updates).",
 )
