@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imitari.claims.vpt_hesitation import HESITATES, LOOKS, Hesitating, hesitating
+from imitari.claims.vpt_hesitation import CLAIM, HESITATES, LOOKS, Hesitating, hesitating
 from imitari.core.episode import ACTION, Array, Obs
+from imitari.jobs.claim import claim_named
 
 
 class Ahead:
@@ -46,3 +47,7 @@ def test_what_is_recorded_was_executed_and_the_door_still_opens() -> None:
     assert demos.steps > 1.2 * plain.steps
     turns = np.isin(demos.columns[ACTION].take(demos.rows()), LOOKS).mean()
     assert turns > np.isin(plain.columns[ACTION].take(plain.rows()), LOOKS).mean()
+
+
+def test_the_claim_that_is_found_is_this_one() -> None:
+    assert claim_named("vpt_hesitation") is CLAIM

@@ -44,26 +44,25 @@ def run_arm(run: ArmRun) -> list[Outcome]:
     return vpt.run_arm(replace(run, task=hesitating(run.task)))
 
 
-SAME = vpt.CLAIM
 FULL = Budget(range(10, 20), 200, vpt.videos(20), minutes=150)
 
 CLAIM = Claim(
-    paper=SAME.paper,
+    paper=vpt.CLAIM.paper,
     sentence="Where the demonstrator now and then looks aside, the past cannot tell what it does next: an inverse "
     "model that sees the future labels from 20 episodes, cloning of its labels gives a policy almost as good as one "
     "cloned from all true actions, and the 20 episodes alone give none.",
-    arms=SAME.arms,
-    task=SAME.task,
-    criteria=SAME.criteria,
+    arms=vpt.CLAIM.arms,
+    task=vpt.CLAIM.task,
+    criteria=vpt.CLAIM.criteria,
     budgets={
-        "smoke": SAME.budgets["smoke"],
+        "smoke": vpt.CLAIM.budgets["smoke"],
         "quick": Budget(range(10, 13), 200, vpt.videos(20), minutes=15),
         "full": FULL,
         **{f"full_{count}": replace(FULL, demos=vpt.videos(count)) for count in (5, 10, 50)},
     },
-    metric=SAME.metric,
+    metric=vpt.CLAIM.metric,
     run_arm=run_arm,
-    options=SAME.options,
+    options=vpt.CLAIM.options,
     notes="The specification's experiment (claim `vpt`) is shown by a planning bot without an intent of its own, which "
     "is so predictable that a policy and a model of the past learn most of it from 20 episodes. The paper's reason for "
     "looking at the future is that people are not: here every step is, with probability 0.3, a turn to a random side, "
