@@ -50,7 +50,7 @@ def test_the_expert_holds_it_and_the_others_do_not() -> None:
         assert {len(episode) for episode in episodes} == {LIMIT}
     assert solved["expert"] == 1
     assert max(solved["play"], solved["random"]) < 0.05  # by chance, at the end
-    assert totals["expert"] > 95
+    assert totals["expert"] > 60
     assert totals["play"] < 0.25 * totals["expert"]
     assert totals["random"] < 0.05 * totals["expert"]
 
