@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imitari.core.columns import ArrayColumn, CodedColumn, TextColumn
+from imitari.core.columns import ArrayColumn, CodedColumn, ConstantColumn, TextColumn
 from imitari.core.demos import Demos
 from imitari.core.episode import Episode
 from imitari.core.errors import UserError
@@ -140,11 +140,17 @@ def test_a_sentence_encoder_brings_paraphrases_closer() -> None:
     )
 
 
-def test_coded_columns_read_like_arrays() -> None:
+def test_coded_and_constant_columns_read_like_arrays() -> None:
     values, codes = np.arange(6.0).reshape(3, 2), np.array([2, 0, 0, 1])
-    column, plain = CodedColumn(ArrayColumn(codes), values), ArrayColumn(values[codes])
-    assert column.shape == plain.shape
-    assert column.dtype == plain.dtype
     rows = np.array([[3, 1], [0, 0]])
-    np.testing.assert_array_equal(column.take(rows), plain.take(rows))
-    np.testing.assert_array_equal(column.span(1, 3), plain.span(1, 3))
+    for column, plain in (
+        (CodedColumn(ArrayColumn(codes), values), ArrayColumn(values[codes])),
+        (ConstantColumn(values[1], 4), ArrayColumn(values[[1] * 4])),
+    ):
+        assert column.shape == plain.shape
+        assert column.dtype == plain.dtype
+        np.testing.assert_array_equal(column.take(rows), plain.take(rows))
+        np.testing.assert_array_equal(column.span(1, 3), plain.span(1, 3))
+        np.testing.assert_array_equal(column.span(2, 9), plain.span(2, 9))
+        column.take(rows)[:] = 7  # a copy, as of every column
+        np.testing.assert_array_equal(column.take(rows), plain.take(rows))

@@ -168,8 +168,8 @@ class JoinedColumn:
         flat = rows.reshape(-1)
         owner = np.searchsorted(self._ends, flat, side="right")
         out = np.empty((len(flat), *self.shape[1:]), self.dtype)
-        for number in np.unique(owner):
-            mine = owner == number
+        for number in np.flatnonzero(np.bincount(owner)):
+            mine = np.flatnonzero(owner == number)
             first = self._ends[number] - self.parts[number].shape[0]
             out[mine] = self.parts[number].take(flat[mine] - first)
         return out.reshape(*rows.shape, *self.shape[1:])
@@ -202,6 +202,28 @@ class CodedColumn:
 
     def span(self, start: int, stop: int) -> Array:
         return self.values[self.codes.span(start, stop)]
+
+
+class ConstantColumn:
+    """One value in all of so many rows."""
+
+    def __init__(self, value: Array, rows: int) -> None:
+        self.value = value
+        self.rows = rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.rows, *self.value.shape)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return self.value.dtype
+
+    def take(self, rows: Array) -> Array:
+        return np.broadcast_to(self.value, (*rows.shape, *self.value.shape)).copy()
+
+    def span(self, start: int, stop: int) -> Array:
+        return np.broadcast_to(self.value, (len(range(*slice(start, stop).indices(self.rows))), *self.value.shape))
 
 
 class TextColumn(CodedColumn):

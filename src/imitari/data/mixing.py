@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imitari.core.columns import ArrayColumn, Column
+from imitari.core.columns import Column, ConstantColumn
 from imitari.core.demos import Demos
 from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError
@@ -44,7 +44,9 @@ def mix(sources: Mapping[str, Demos], weights: Mapping[str, float] | None = None
         told[PRESENT] = Feature((len(optional),), names=tuple(optional))
     spec = Spec({**spec.obs, **told}, spec.action)
     shares = weights or dict.fromkeys(sources)
-    return Demos.concat([_part(demos, name, shares[name], spec) for name, demos in sources.items()])
+    mixed = Demos.concat([_part(demos, name, shares[name], spec) for name, demos in sources.items()])
+    drawn = [name if weight is None else f"{name} (weight {weight:g})" for name, weight in shares.items()]
+    return mixed.with_table(mixed.table, f"mixed: {', '.join(drawn)}")
 
 
 def circumstances(spec: Spec, name: str, there: Mapping[str, Any]) -> dict[str, Array]:
@@ -72,12 +74,11 @@ def _part(demos: Demos, name: str, weight: float | None, spec: Spec) -> Demos:
     """One set as the mixture sees it; what is the same in all rows is stored once."""
     rows = demos.columns[ACTION].shape[0]
     columns: dict[str, Column] = {
-        key: ArrayColumn(np.broadcast_to(value, (rows, *value.shape)))
-        for key, value in circumstances(spec, name, demos.spec.obs).items()
+        key: ConstantColumn(value, rows) for key, value in circumstances(spec, name, demos.spec.obs).items()
     }
     source = tuple({**one, MIXTURE: {"name": name, "weight": weight}} for one in demos.table.source)
-    said = f"data set '{name}'" + ("" if weight is None else f", weight {weight:g}")
-    return demos.with_table(replace(demos.table, source=source), said).with_columns(columns, "mixed", spec)
+    table = replace(demos.table, source=source)
+    return demos.with_table(table, f"data set '{name}'").with_columns(columns, "told apart", spec)
 
 
 def _united(sources: Mapping[str, Demos]) -> Spec:

@@ -14,7 +14,7 @@ import numpy as np
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.files import replace_text
-from imitari.core.spec import SOURCE, Spec, as_tuple
+from imitari.core.spec import INSTRUCTION, SOURCE, Spec, as_tuple
 from imitari.core.task import Task
 from imitari.data.curate.augment import with_symmetries
 from imitari.data.instructions import instructed, vectors_named
@@ -131,10 +131,11 @@ def _parts(
         if request.play:
             raise UserError("--play marks the episodes of --data as an expert's: give --data PATH too")
         return None, None
-    demos = fitted_to(demos if demos is not None else _open(request), task, request)
-    _check_texts(method, request, demos.spec, demos.provenance.path)
+    demos = demos if demos is not None else _open(request)
     if request.instruction:
         demos = instructed(demos, vectors_named(request.instruction))
+    demos = fitted_to(demos, task, request)
+    _check_texts(method, request, demos.spec, demos.provenance.path)
     part, held = chosen(demos, request).split(request.holdout, request.seed)
     if request.symmetry:
         if task is None:
@@ -147,6 +148,8 @@ def fitted_to(demos: Demos, task: Task | None, request: TrainRequest) -> Demos:
     """The demos seen through the observations that were asked for, or else those that the task has too."""
     mixture = SOURCE in demos.spec.obs  # of which each data set was fitted by itself
     keys = list(demos.spec.obs if mixture else request.obs or ())
+    if keys and request.instruction and INSTRUCTION in demos.spec.obs:
+        keys = list(dict.fromkeys([*keys, INSTRUCTION]))
     if not keys:
         keys = list(demos.spec.obs)
         if task is not None:
