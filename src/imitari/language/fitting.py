@@ -28,7 +28,7 @@ from imitari.learn.cloning import finished, fit_facts
 from imitari.learn.learner import Learner
 from imitari.learn.method import Need, Trained
 from imitari.learn.precision import autocast, choose
-from imitari.learn.run import Check, Run
+from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.nets.causal import CausalTransformer
 
@@ -60,6 +60,7 @@ class TextSettings(Trained):
     top_p: float = 1.0  # write with the likeliest tokens whose shares reach p
     beams: int = 1  # of more than one: write the likeliest text that a beam search finds
     response: int = 64  # tokens of a written text, at most
+    copies: int = 0  # agents kept on the way, evenly spaced, in the run's folder copies/STEP
 
     needs: ClassVar[frozenset[Need]] = frozenset({"text"})
     smoke: ClassVar[dict[str, Any]] = {"steps": 30, "batch": 8, "width": 16, "heads": 2, "longest": 24, "response": 8}
@@ -116,10 +117,8 @@ def fit_texts(method: TextSettings, demos: Demos, run: Run, task: Task | None = 
     """Fits the method's learner to the pairs of the demonstrations."""
     fitting = Fitting(method, demos, run)
     batches = Batches(fitting.sampler, method.batch, run.seed)
-    every = max(1, method.steps // 20)
-    run.train(
-        fitting.learner, batches, method.optim(), method.steps, fitting.scale, check=fitting.check, check_every=every
-    )
+    optim, scale = method.optim(), fitting.scale
+    run.train(fitting.learner, batches, optim, method.steps, scale, check=fitting.check, check_every=fitting.every)
     return fitting.finished()
 
 
@@ -130,8 +129,8 @@ class Fitting:
         learner: to be trained.
         packed: the training part in tokens; prompts: its prompts alone.
         sampler: of the training part.
-        scale: takes batches to the device.
-        check: (step) -> likelihood of the held-out part, None where there is none.
+            scale: takes batches to the device.
+        every: steps between checks.
     """
 
     def __init__(self, method: TextSettings, demos: Demos, run: Run) -> None:
@@ -146,7 +145,8 @@ class Fitting:
         self.prompts = [learner.tokens.prompt(prompts[which]) for which in self.packed.which.tolist()]
         self.sampler = TokenBatches(self.packed, learner.tokens.pad)
         self.scale = DeviceScaler(self.scaler, demos.spec, run.place)
-        self.check = self._check(longest) if run.held else None
+        self.held = packed_texts(learner.tokens, *pairs(run.held[:CHECK_TEXTS]), longest) if run.held else None
+        self.every = run.report_every * max(1, method.steps // (20 * run.report_every))
         run.identity = {**run.identity, **fit_facts(method, demos, run)}
         if method.model:
             self._take_level(self.sampler)
@@ -159,10 +159,13 @@ class Fitting:
             _, values = self.learner.eval().read(batch)
             self.learner.level.copy_(self.learner.level + values.mean(values.value))
 
-    def _check(self, longest: int) -> Check:
-        assert self.run.held is not None
-        held = packed_texts(self.learner.tokens, *pairs(self.run.held[:CHECK_TEXTS]), longest)
-        return lambda step: {"held_likelihood": self.likelihood(held)}
+    def check(self, step: int) -> dict[str, float]:
+        """Keeps a copy where one is due; the likelihood of the held-out part, where there is one."""
+        before, now = (done * self.method.copies // self.method.steps for done in (max(0, step - self.every), step))
+        if now > before and self.run.folder:
+            self.finished().save(self.run.folder / "copies" / str(step))
+            self.learner.train()
+        return {"held_likelihood": self.likelihood(self.held)} if self.held else {}
 
     def likelihood(self, held: Packed) -> float:
         """Mean negative log-likelihood of the tokens of held-out responses, in nats."""

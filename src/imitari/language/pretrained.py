@@ -80,7 +80,8 @@ class PretrainedModel(nn.Module):
 
     def frozen(self) -> dict[str, Tensor]:
         """The weights that are not trained, by name."""
-        return {name: value for name, value in self.named_parameters() if not value.requires_grad}
+        every = self.named_parameters(remove_duplicate=False)  # weights that are tied are saved under both names
+        return {name: value for name, value in every if not value.requires_grad}
 
 
 def _without_frozen(module: Any, state: dict[str, Any], prefix: str, _: Any) -> None:
@@ -212,4 +213,5 @@ def _library() -> Any:
         import transformers
     except ImportError as error:
         raise missing_extra("transformers", "lm") from error
+    transformers.logging.disable_progress_bar()
     return transformers

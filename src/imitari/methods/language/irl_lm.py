@@ -113,6 +113,7 @@ class SoftQ(TextLearner):
     def divergence(self, batch: Batch, logits: Tensor, values: SoftValues) -> Tensor:
         """KL(model || model at the start), mean over the places where responses were written."""
         assert self.first is not None
+        self.first.eval()
         with torch.no_grad():
             before = functional.log_softmax(self.first(batch.action).float(), -1)
         now = functional.log_softmax(logits.float(), -1)
@@ -151,7 +152,7 @@ def fit_mixed(method: InverseSoftQ, demos: Demos, run: Run) -> Agent:
                 updates.step(done, mixed.batch(expert.indices(done), done))
                 done += 1
                 if done % run.report_every == 0 or done == steps:
-                    further = fitting.check(done) if fitting.check else {}
+                    further = fitting.check(done) if done % fitting.every == 0 or done == steps else {}
                     progress.update(done, f"loss {updates.report(done, further):.4g}")
             if updates.due(done):
                 updates.save(done)
