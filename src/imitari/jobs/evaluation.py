@@ -35,8 +35,9 @@ def evaluate(
         path: outcomes.parquet; rows of the same agent and task are kept and not repeated.
         together: environments stepped together.
     """
-    agent.check(task.spec, f"task '{task.name}'")
     identity = agent.identity()
+    agent = agent.method.moved(agent, task)
+    agent.check(task.spec, f"task '{task.name}'")
     train_seed = int(agent.facts.get("seed", -1))
     _refuse_overlap(agent, task, seeds)
     known = read_outcomes(path) if path and path.exists() else []

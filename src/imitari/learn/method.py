@@ -20,7 +20,7 @@ from imitari.learn.settings import check_settings
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
 
-Need = Literal["reward", "task", "expert", "image", "text", "map"]
+Need = Literal["reward", "task", "expert", "image", "symbols", "text", "map"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,10 @@ class Method:
     def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> Learner:
         """The untrained networks of a saved agent, from what its `Learner.parts` gave."""
         return self.learner(spec)
+
+    def moved(self, agent: Agent, task: Task) -> Agent:
+        """The agent as it acts in `task`: another one where what was learned holds in tasks of another size too."""
+        return agent
 
     def fit(self, demos: Any, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one; only then `demos` may be None)."""

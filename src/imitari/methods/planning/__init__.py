@@ -1,0 +1,1 @@
+"""Methods that learn a model of a planning domain and act by plans."""

@@ -1,0 +1,166 @@
+"""Planning with learned actions: conditions and effects in numeric PDDL from a few traces; no plan of them is invalid.
+
+What held in all steps of an action is its condition (literals; the convex hull of the observed numbers), what changed
+is its effect (literals; exact linear regression). A planner does the rest, in any problem of the domain, larger too.
+NSAM (Mordoch, Juba & Stern 2023) and NSAM(+p), the offline system of Benyamin et al. 2025, "Integrating Reinforcement
+Learning, Action Model Learning, and Numeric Planning for Tackling Complex Tasks" (arXiv 2502.13006), sections A to E.
+Its guarantee and differences from the released code stand in `plan.action_models`. Differs otherwise: the planner is
+ENHSP or our own search in the place of Metric-FF; plans are checked by our own simulator (`plan.validation`); monomials
+of higher degree as columns are not there. The online method RAMP (sections F to H) is not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imitari.core.demos import Demos
+from imitari.core.errors import UserError
+from imitari.core.spec import Spec
+from imitari.core.symbols import Symbols
+from imitari.core.task import Task
+from imitari.data.scaling import Scaler, Scaling
+from imitari.learn.agent import Agent
+from imitari.learn.cloning import described, finished
+from imitari.learn.learner import Learner
+from imitari.learn.method import Method, Need
+from imitari.learn.run import Run
+from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative, Report
+from imitari.plan.following import Followed, PlanFollower
+from imitari.plan.model import Step
+from imitari.plan.pddl import domain_text, read_domain, read_plan
+from imitari.plan.planners import PlannerName, planner_named
+from imitari.plan.reading import Reading
+
+
+class PlanningLearner(Learner):
+    """A learned domain and the task's symbols, as texts; of both a summary in numbers."""
+
+    recurrent: ClassVar[bool] = True
+    size: Tensor
+
+    def __init__(self, method: ActionModels) -> None:
+        super().__init__()
+        self.method = method
+        # Observed steps, actions, literals, inequalities, equations.
+        self.register_buffer("size", torch.zeros(5))
+        self.model: LearnedModel | None = None
+        self.symbols: Symbols | None = None
+        self._follower: PlanFollower | None = None
+
+    def know(self, model: LearnedModel, symbols: Symbols) -> None:
+        """Takes over what was learned, and how the task is read."""
+        self.model, self.symbols, self._follower = model, symbols, None
+        kept = [report for report in model.reports if not report.unsafe]
+        counts = [(one.observed, 1, one.literals, one.inequalities, one.equations) for one in kept]
+        self.size.copy_(torch.tensor(np.array(counts, np.float32).reshape(-1, 5).sum(0)))
+
+    @property
+    def follower(self) -> PlanFollower:
+        """Who plans; made when it is first asked for, since only then the planner's parts must be there."""
+        if self.model is None or self.symbols is None:
+            raise UserError("nothing was learned yet: fit the method first")
+        if self._follower is None:
+            method = self.method
+            planner = planner_named(method.planner, method.seconds)
+            self._follower = PlanFollower(self.model, self.symbols, planner, method.length, method.plans)
+        return self._follower
+
+    def start(self, count: int) -> tuple[Tensor, ...]:
+        memory = self.follower.start(count)
+        return tuple(torch.from_numpy(getattr(memory, field.name)) for field in dataclasses.fields(Followed))
+
+    def act_recurrent(self, obs: dict[str, Tensor], state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        memory = Followed(*(part.numpy() for part in state))
+        choices = self.follower.act({key: value[:, -1].cpu().numpy() for key, value in obs.items()}, memory)
+        return torch.from_numpy(choices)[:, None], state
+
+    def parts(self) -> dict[str, Any]:
+        if self.model is None or self.symbols is None:
+            return {}
+        return {
+            "domain": domain_text(self.model.domain).splitlines(),
+            "origin": {name: str(step) for name, step in self.model.origin.items()},
+            "reports": [dataclasses.asdict(report) for report in self.model.reports],
+            "symbols": self.symbols.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class ActionModels(Method):
+    fluents_map: bool = True  # use what the task says about the numbers that an action reads
+    negative: Negative = "all"  # conditions "not ..." that are kept; soft: of facts that the action adds
+    planner: PlannerName = "breadth_first"  # or enhsp, enhsp_optimal (need Java)
+    seconds: float = 60.0  # for one plan
+    length: int = 100  # steps of a plan that are carried out at most
+    plans: int = 2  # of one episode at most: the first, and others where it comes out differently
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {},
+        "paper": {"fluents_map": False, "planner": "enhsp_optimal"},
+    }
+    needs: ClassVar[frozenset[Need]] = frozenset({"symbols"})
+    exact: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise UserError(f"seconds is {self.seconds}: it must be above 0 (60 is usual)")
+
+    def learner(self, spec: Spec) -> PlanningLearner:
+        return PlanningLearner(self)
+
+    def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> PlanningLearner:
+        origin: dict[str, Step] = {name: read_plan(text)[0] for name, text in parts["origin"].items()}
+        reports = tuple(Report(**one) for one in parts["reports"])
+        domain = read_domain("\n".join(parts["domain"]), "field 'domain'")
+        learner = self.learner(spec)
+        learner.know(LearnedModel(domain, origin, reports), Symbols.from_json(parts["symbols"]))
+        return learner
+
+    def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
+        demos = described(demos, task)
+        symbols = symbols_of(task)
+        reading = Reading(symbols)
+        observer = ActionModelLearner(reading.domain, reading.relevant if self.fluents_map else None, self.negative)
+        observer.observe(reading.transitions(demos))
+        learner = run.build(lambda: self.learner(demos.spec))
+        assert isinstance(learner, PlanningLearner)
+        learner.know(observer.model(), symbols)
+        return finished(self, learner, unscaled(demos.spec), demos, run)
+
+    def moved(self, agent: Agent, task: Task) -> Agent:
+        """The same rules in another task of the domain: of another size, with another goal."""
+        learner = self.learner(task.spec)
+        known = agent.learner
+        assert isinstance(known, PlanningLearner)
+        assert known.model is not None
+        learner.know(known.model, symbols_of(task))
+        return Agent(self, learner, unscaled(task.spec), task.spec, agent.facts)
+
+
+def unscaled(spec: Spec) -> Scaler:
+    """Leaves codes and counts as they are."""
+    shapes = {key: feature.shape for key, feature in spec.numbers.items()}
+    kept = {key: (np.zeros(shape, np.float32), np.ones(shape, np.float32)) for key, shape in shapes.items()}
+    return Scaler({key: Scaling("none", offset, width) for key, (offset, width) in kept.items()})
+
+
+def symbols_of(task: Task | None) -> Symbols:
+    """How a task is read.
+
+    Raises:
+        UserError: when there is none, or it is not in the words of planning.
+    """
+    if task is None:
+        raise UserError("method 'nsam' reads observations as facts, as the task says: give --task")
+    if task.symbols is None:
+        raise UserError(
+            f"method 'nsam' needs a task in the words of planning, and '{task.name}' is none: choose one such as "
+            "crafting/pogo-6"
+        )
+    return task.symbols
