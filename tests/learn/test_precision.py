@@ -27,6 +27,16 @@ def test_larger_networks_get_shorter_products(
         choose("fp8", nn.Linear(width, width), CPU)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_small_convolutions_get_short_numbers(monkeypatch: pytest.MonkeyPatch, native: bool, expected: str) -> None:
+    class Convolving(nn.Conv2d):
+        convolves = True
+
+    monkeypatch.setattr(precision, "native_bf16", lambda kind: native)
+    assert choose("auto", Convolving(3, 3, 3), CPU) == expected
+    assert choose("fp32", Convolving(3, 3, 3), CPU) == "fp32"
+
+
 @pytest.mark.skipif(not precision.native_bf16("cpu"), reason="this processor does not multiply bfloat16")
 def test_only_the_factors_are_rounded() -> None:
     """A product in bf32 is that of factors rounded to bfloat16, gradients included; outside the context nothing is."""

@@ -21,11 +21,13 @@ class Learner(nn.Module):
     Attributes:
         recurrent: whether `act` carries a state (then it takes and returns one).
         compiles: whether compiled losses were measured to be faster on a processor.
+        convolves: whether it is mostly convolutions: they were measured to pay in bfloat16 at any size on a processor.
         any_size: whether it also takes maps of another height and width than those that it was trained on.
     """
 
     recurrent: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
+    convolves: ClassVar[bool] = False
     any_size: ClassVar[bool] = False
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
