@@ -18,7 +18,7 @@ from imitari.data.sampling import Batches
 from imitari.data.scaling import Scaler
 from imitari.data.texts import pairs
 from imitari.language.batches import Packed, TokenBatches, packed_texts
-from imitari.language.learner import TextLearner
+from imitari.language.learner import TextLearner, writer_of
 from imitari.language.pretrained import open_pretrained, rebuilt_pretrained
 from imitari.language.sampler import Sampling
 from imitari.language.scores import text_scores
@@ -107,9 +107,7 @@ class TextSettings(Trained):
             return self.over(tokens, self.network(tokens.size))
         if not (Path(self.model) / "agent.json").exists():
             return self.over(*open_pretrained(self.model, self.adapter, self.between))
-        start = Agent.load(Path(self.model)).learner
-        if not isinstance(start, TextLearner):
-            raise UserError(f"model '{self.model}': is an agent that writes no texts: choose another")
+        start = writer_of(Path(self.model))
         return self.over(start.tokens, start.model)
 
 

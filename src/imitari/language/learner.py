@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from torch import Tensor, nn
 
 from imitari.core.batch import Batch
 from imitari.core.episode import Array
+from imitari.core.errors import UserError
 from imitari.data.texts import PROMPT
 from imitari.language.pretrained import PretrainedModel, PretrainedTokens, pretrained_parts
 from imitari.language.sampler import Sampling, generate
 from imitari.language.soft import SoftValues, entropy
 from imitari.language.tokenizer import Tokens
+from imitari.learn.agent import Agent
 from imitari.learn.learner import Learner
 
 TOGETHER = 256  # prompts that are answered together
@@ -74,3 +77,15 @@ class TextLearner(Learner):
         if isinstance(self.model, PretrainedModel) and isinstance(self.tokens, PretrainedTokens):
             return pretrained_parts(self.model, self.tokens)
         return {"tokens": self.tokens.to_json()}
+
+
+def writer_of(folder: Path, device: str = "cpu") -> TextLearner:
+    """The language model of a saved agent.
+
+    Raises:
+        UserError: when the agent writes no texts.
+    """
+    learner = Agent.load(folder, device).learner
+    if not isinstance(learner, TextLearner):
+        raise UserError(f"{folder}: holds an agent that writes no texts: give one that was trained on texts")
+    return learner

@@ -27,12 +27,14 @@ class TextScores:
         reward: (N,) Q(s, a) - gamma V(s').
         entropy: (N,) of the next token, in nats.
         tokens: (N,) their number.
+        which: (N,) number of the pair that each is of; pairs whose prompt is too long have none.
     """
 
     log_likelihood: Array
     reward: Array
     entropy: Array
     tokens: Array
+    which: Array
 
 
 def score_texts(
@@ -54,7 +56,8 @@ def text_scores(learner: TextLearner, packed: Packed, batch: int, gamma: float =
     sampler = TokenBatches(packed, learner.tokens.pad)
     groups = [np.arange(first, min(first + batch, len(packed))) for first in range(0, len(packed), batch)]
     parts = [_scores(learner, scale.batch(sampler.gather(group)), gamma) for group in groups]
-    return TextScores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    likelihood, reward, spread, count = (np.concatenate([part[at] for part in parts]) for at in range(4))
+    return TextScores(likelihood, reward, spread, count, packed.which)
 
 
 def _scores(learner: TextLearner, batch: Batch, gamma: float) -> tuple[Array, Array, Array, Array]:
