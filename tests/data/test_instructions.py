@@ -16,7 +16,7 @@ import pytest
 from imitari.core.columns import ArrayColumn, CodedColumn, ConstantColumn, TextColumn
 from imitari.core.demos import Demos
 from imitari.core.episode import Episode
-from imitari.core.errors import UserError
+from imitari.core.errors import Missing, UserError
 from imitari.core.spec import INSTRUCTION, Feature, Spec
 from imitari.data.instructions import (
     OneHot,
@@ -120,6 +120,12 @@ def test_names(tmp_path: Path) -> None:
         vectors_named("wrods")
     pytest.importorskip("transformers", reason="a sentence encoder needs transformers")
     with pytest.raises(UserError, match="no sentence encoder that can be read without network"):
+        vectors_named(str(tmp_path))
+
+
+def test_without_transformers_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(Missing, match=r'pip install "imitari\[lm\]"'):
         vectors_named(str(tmp_path))
 
 

@@ -19,6 +19,7 @@ from imitari.core.spec import INSTRUCTION, Feature, Spec
 
 TASK = "task"  # the text column, and the entry of an episode's `source`, that say what to do
 WIDTH = 64
+SPAN = 256  # texts that go through a sentence encoder together
 
 
 class Vectors(Protocol):
@@ -109,8 +110,10 @@ class SentenceEncoder:
             )
         try:
             from transformers import AutoModel, AutoTokenizer
+            from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
             raise missing_extra("transformers", "lm") from error
+        disable_progress_bar()
         try:
             self._words: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
             model: Any = AutoModel.from_pretrained(str(path), local_files_only=True, use_safetensors=True)
@@ -124,13 +127,17 @@ class SentenceEncoder:
         self.width = int(model.config.hidden_size)
 
     def __call__(self, texts: Sequence[str]) -> Array:
+        spans = [texts[first : first + SPAN] for first in range(0, len(texts), SPAN)]
+        return _of_length(np.concatenate([self._means(span) for span in spans]))
+
+    def _means(self, texts: Sequence[str]) -> Array:
         import torch
 
         words = self._words(list(texts), padding=True, truncation=True, return_tensors="pt")
         with torch.inference_mode():
             tokens = self._model(**words).last_hidden_state.float()
         there = words["attention_mask"].unsqueeze(-1).float()
-        return _of_length(((tokens * there).sum(1) / there.sum(1)).numpy())
+        return ((tokens * there).sum(1) / there.sum(1)).numpy()
 
 
 def vectors_named(name: str) -> Vectors:
