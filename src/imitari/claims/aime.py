@@ -77,7 +77,7 @@ BODY: dict[str, Any] = {
 }  # fmt: skip
 FRAMES: dict[str, Any] = {"lr": 1e-3, "schedule": "cosine"}
 PARTIAL: dict[str, Any] = {**FRAMES, "frames": 6, "history": 5}
-STEPS: dict[str, Any] = {"model_steps": 2500, "steps": 1000}
+STEPS: dict[str, Any] = {"model_steps": 4000, "steps": 1500}
 LABELS: dict[str, Any] = {"inverse_steps": 6000, "least_epochs": 5, "steps": 3000}
 MATCH: dict[str, Any] = {"forward_steps": 6000, "least_epochs": 5, "steps": 3000}
 TINY: dict[str, Any] = {
@@ -126,7 +126,7 @@ CLAIM = Claim(
             spent(TINY, FEW, {"forward_steps": 3, "least_steps": 3, "steps": 2}),
             minutes=0.3,
         ),
-        "quick": Budget(range(3), 100, {"each": 250, "shown": 30}, spent(STEPS, LABELS, MATCH), minutes=15),
+        "quick": Budget(range(5), 100, {"each": 250, "shown": 30}, spent(STEPS, LABELS, MATCH), minutes=15),
         "full": Budget(
             range(3),
             50,
@@ -151,4 +151,16 @@ CLAIM = Claim(
     metric="total",
     run_arm=run_arm,
     options={"noise": NOISE},
+    notes="A pendulum of our own, 100 decisions of 75 ms; pictures are not judged. On the cart-pole of swing_up "
+    "cloning with the expert's true actions, from positions with errors, reached 38 to 63 % of the expert, so "
+    "that nothing about inferring actions could be judged there. The expert's hand trembles in demonstrations, "
+    "by 0.15 of the action's range, and not in the mean that returns are divided by: without it demonstrations "
+    "hardly show what to do near the upright (true actions and five observations: 29 % with 0.1, 88 % with 0.2 "
+    "on a first pendulum of 50 ms decisions). Calibrated on seed 1000: with errors of 0.01 the inverse model "
+    "explains 0.25 of the variance of held-out own actions, without errors and with the speed 0.9995; BCO(0) "
+    "then had 11 and 93, true actions 86. AIME had 77 with 2,500 updates of the model, on sequences of 24, and "
+    "900 of the policy (seed 1000), 46 with 1,000 and 500 (seed 1001), 97 with the speed and no errors (1,500 "
+    "and 600, sequences of 10). With the same model, an expert that goes over from driving to holding within a "
+    "tenth of a radian, in episodes of 140 decisions, gave 43; rates of 0.005 for the policy gave 20 there in "
+    "as many updates, 0.02 saturated its actions.",
 )
