@@ -73,6 +73,8 @@ class Task:
         symmetries: changes of observations and actions under which the world behaves the same.
         judge_for: (world) -> Judge of single actions in that world, or None where there is none.
         symbols: how its observations and actions are read in the words of planning, None where they are not.
+        follow_for: (world, paths (B, N, D) of `observation.state`) -> Actor that takes environment b along path b, or
+            None where that cannot be asked for.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Task:
     symmetries: tuple[Symmetry, ...] = ()
     judge_for: Callable[[World], Judge] | None = None
     symbols: Symbols | None = None
+    follow_for: Callable[[World, Array], Actor] | None = None
 
     def make(self, count: int) -> World:
         """`count` environments; `reset(seed=[...])` takes one seed each."""

@@ -20,7 +20,7 @@ from imitari.learn.settings import check_settings
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
 
-Need = Literal["reward", "task", "expert", "image", "symbols", "text", "map"]
+Need = Literal["reward", "task", "expert", "image", "symbols", "text", "map", "trials"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""Modes of a task, found from what succeeded and what failed: a failure must have a forbidden step, a success none.
+
+Source: Wang, Wang, Mao, Hagenow & Shah 2024, "Grounding Language Plans in Demonstrations Through Counterfactual
+Perturbations", and its released code for two dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imitari.core.batch import Batch
+from imitari.learn.learner import Learner
+
+FORBIDDEN = -0.5  # a step whose feasibility is below this counts as forbidden
+SUCCEEDED = "succeeded"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the terms of the loss."""
+
+    success: float = 1000.0
+    failure: float = 1.0
+    first: float = 10.0
+    last: float = 10.0
+
+
+class ModeClassifier(Learner):
+    """Several guesses at once of which mode a state belongs to, with one hidden layer between them.
+
+    Args:
+        width: of a state.
+        feasible: (K, K), 0 where a step from mode i to mode j is possible, negative where it is not.
+        guesses: G.
+        hidden: width of the layer.
+        weights: of the terms.
+        best_share: weight of the best guess's loss; the mean of all has the rest.
+    """
+
+    feasible: Tensor
+    best: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        feasible: Sequence[Sequence[float]],
+        guesses: int = 10,
+        hidden: int = 128,
+        weights: Weights | None = None,
+        best_share: float = 0.9,
+    ) -> None:
+        super().__init__()
+        self.modes, self.guesses = len(feasible), guesses
+        self.weights, self.best_share = weights or Weights(), best_share
+        self.net = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, self.modes * guesses))
+        self.register_buffer("feasible", torch.tensor(feasible, dtype=torch.float32))
+        self.register_buffer("best", torch.tensor(0))
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+
+    def fit_range(self, states: Tensor) -> None:
+        """Takes the middle and half the range of states (N, D) as the origin and the unit."""
+        low, high = states.amin(0), states.amax(0)
+        self.centre.copy_((low + high) / 2)
+        self.spread.copy_(((high - low) / 2).clamp(min=1e-6))
+
+    def log_chances(self, states: Tensor) -> Tensor:
+        """States (..., D) to log p (..., G, K)."""
+        inside = (states - self.centre) / self.spread
+        return functional.log_softmax(self.net(inside).float().unflatten(-1, (self.guesses, self.modes)), -1)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """0.1 of the mean and 0.9 of the least over the guesses of the explanation loss.
+
+        The batch holds paths (B, T, D) as the only observation and whether each succeeded as `extra["succeeded"]`.
+        """
+        (paths,) = batch.obs.values()
+        each = self.explanation(paths, batch.extra[SUCCEEDED].bool())
+        return {
+            "best_guess_loss": self.best_share * each.min(),
+            "mean_guess_loss": (1 - self.best_share) * each.mean(),
+        }
+
+    def explanation(self, paths: Tensor, succeeded: Tensor) -> Tensor:
+        """Loss (G,) of each guess: how badly it explains which paths (B, T, D) succeeded (B,)."""
+        log_chance = self.log_chances(paths)
+        step = step_feasibility(log_chance.exp(), self.feasible)
+        first, last = -log_chance[:, 0, :, 0], -log_chance[:, -1, :, -1]
+        good, bad = succeeded, ~succeeded
+        weights = self.weights
+        return (
+            -weights.success * step[good].mean((0, 1))
+            + weights.failure * step[bad].sum(1).clamp(min=-1.0).mean(0)
+            + weights.first * (first[good].mean(0) + first[bad].mean(0))
+            + weights.last * (last[good].mean(0) + last[bad].mean(0))
+        )
+
+    @torch.no_grad()
+    def predicted(self, paths: Tensor) -> Tensor:
+        """Whether each guess expects each path (B, T, D) to succeed: no forbidden step, and the end in the last mode.
+        (B, G) bool."""
+        chance = self.log_chances(paths).exp()
+        allowed = (step_feasibility(chance, self.feasible) >= FORBIDDEN).all(1)
+        return allowed & (chance[:, -1].argmax(-1) == self.modes - 1)
+
+    def choose(self, paths: Tensor, succeeded: Tensor) -> Tensor:
+        """Keeps the guess that predicts best which of the held-out paths succeeded; the accuracies (G,) of all."""
+        accuracy = (self.predicted(paths) == succeeded[:, None]).float().mean(0)
+        loss = self.explanation(paths, succeeded).detach()
+        # Of guesses with equal accuracy the one of least loss.
+        self.best.copy_((accuracy - 1e-6 * loss.argsort().argsort()).argmax())
+        return accuracy
+
+    @torch.no_grad()
+    def modes_of(self, states: Tensor) -> Tensor:
+        """States (..., D) to the numbers (...) of their modes, by the chosen guess."""
+        return self.log_chances(states)[..., int(self.best), :].argmax(-1)
+
+
+def step_feasibility(chance: Tensor, feasible: Tensor) -> Tensor:
+    """p_t^T F p_{t+1} of consecutive states: chances (B, T, G, K) to (B, T - 1, G), 0 where surely feasible."""
+    return ((chance[:, :-1] @ feasible) * chance[:, 1:]).sum(-1)
