@@ -10,8 +10,9 @@ import torch
 
 from imitari.core.batch import Batch
 from imitari.language.batches import RESPONSE, TERMINAL
+from imitari.language.mixing import OWN
 from imitari.language.soft import SoftValues, entropy
-from imitari.methods.language.irl_lm import OWN, InverseSoftQ, SoftQ
+from imitari.methods.language.irl_lm import InverseSoftQ, SoftQ
 from imitari.methods.language.mle import Likelihood, MaximumLikelihood
 
 PROMPT = (2, 3, 1, 2)

@@ -83,7 +83,7 @@ def test_an_agent_of_ours_is_a_start(text_demos: Demos, tmp_path: Path) -> None:
     first = fit("mle", text_demos)
     first.save(tmp_path / "first")
     # One step at no rate to speak of: what it begins with is what the first ended with.
-    second = fit("irl_lm", text_demos, model=str(tmp_path / "first"), steps=1, lr=1e-12, kl=0.1)
+    second = fit("irl_lm", text_demos, model=str(tmp_path / "first"), steps=1, lr=1e-12, kl=0.1, width=32)
     prompts, texts = ["7=", "12="], ["3+4", "1*12"]
     before, after = (score_texts(learner(agent), prompts, texts) for agent in (first, second))
     np.testing.assert_allclose(before.log_likelihood, after.log_likelihood, atol=1e-3)

@@ -85,20 +85,11 @@ class TextSettings(Trained):
     def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> Learner:
         if "configuration" in parts:
             return self.over(*rebuilt_pretrained(parts, self.model, self.adapter))
-        tokens = Tokenizer.from_json(parts["tokens"])
-        return self.over(tokens, self.network(tokens.size))
+        return self.over(Tokenizer.from_json(parts["tokens"]), CausalTransformer(**parts["network"]))
 
     def network(self, vocabulary: int) -> CausalTransformer:
-        return CausalTransformer(
-            vocabulary,
-            self.width,
-            self.heads,
-            self.layers,
-            self.longest,
-            self.dropout,
-            self.positions == "rotary",
-            self.tied,
-        )
+        rotary, sizes = self.positions == "rotary", (self.width, self.heads, self.layers, self.longest)
+        return CausalTransformer(vocabulary, *sizes, self.dropout, rotary, self.tied)
 
     def begun(self, texts: list[str]) -> TextLearner:
         """An untrained learner for a corpus, or one over the model that was asked for."""
@@ -125,6 +116,7 @@ class Fitting:
 
     Attributes:
         learner: to be trained.
+        longest: tokens of a text.
         packed: the training part in tokens; prompts: its prompts alone.
         sampler: of the training part.
             scale: takes batches to the device.
@@ -138,12 +130,13 @@ class Fitting:
         learner = run.build(lambda: method.begun([*prompts, *responses]))
         assert isinstance(learner, TextLearner)
         self.learner = learner
-        longest = min(method.longest, int(learner.model.longest))  # pyright: ignore[reportArgumentType]
-        self.packed = packed_texts(learner.tokens, prompts, responses, longest)
+        self.longest = min(method.longest, int(learner.model.longest))  # pyright: ignore[reportArgumentType]
+        self.packed = packed_texts(learner.tokens, prompts, responses, self.longest)
         self.prompts = [learner.tokens.prompt(prompts[which]) for which in self.packed.which.tolist()]
         self.sampler = TokenBatches(self.packed, learner.tokens.pad)
         self.scale = DeviceScaler(self.scaler, demos.spec, run.place)
-        self.held = packed_texts(learner.tokens, *pairs(run.held[:CHECK_TEXTS]), longest) if run.held else None
+        held = pairs(run.held[:CHECK_TEXTS]) if run.held else None
+        self.held = packed_texts(learner.tokens, *held, self.longest) if held else None
         self.every = run.report_every * max(1, method.steps // (20 * run.report_every))
         run.identity = {**run.identity, **fit_facts(method, demos, run)}
         if method.model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from imitari.language.soft import SoftValues, entropy
 from imitari.language.tokenizer import Tokens
 from imitari.learn.agent import Agent
 from imitari.learn.learner import Learner
+from imitari.nets.causal import CausalTransformer
 
 TOGETHER = 256  # prompts that are answered together
 
@@ -76,7 +78,8 @@ class TextLearner(Learner):
     def parts(self) -> dict[str, Any]:
         if isinstance(self.model, PretrainedModel) and isinstance(self.tokens, PretrainedTokens):
             return pretrained_parts(self.model, self.tokens)
-        return {"tokens": self.tokens.to_json()}
+        assert isinstance(self.model, CausalTransformer)
+        return {"tokens": self.tokens.to_json(), "network": self.model.settings}
 
 
 def writer_of(folder: Path, device: str = "cpu") -> TextLearner:
@@ -89,3 +92,8 @@ def writer_of(folder: Path, device: str = "cpu") -> TextLearner:
     if not isinstance(learner, TextLearner):
         raise UserError(f"{folder}: holds an agent that writes no texts: give one that was trained on texts")
     return learner
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """A copy that does not learn."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from imitari.core.batch import Batch
 from imitari.language.batches import RESPONSE, TERMINAL
@@ -54,6 +54,11 @@ class SoftValues:
         """Mean of (B, T - 1) over the tokens of responses."""
         return (each * self.mask).sum() / self.mask.sum()
 
+    def share(self, each: Tensor, which: Tensor) -> Tensor:
+        """Mean of (B, T - 1) over the tokens of the responses `which` (B,)."""
+        mask = self.mask * which[:, None]
+        return (each * mask).sum() / mask.sum().clamp(min=1)
+
     def total(self, each: Tensor) -> Tensor:
         """(B,) sums over the tokens of each response."""
         return (each * self.mask).sum(-1)
@@ -63,3 +68,12 @@ def entropy(logits: Tensor) -> Tensor:
     """Entropy in nats of the next token, (..., vocabulary) to (...)."""
     logs = torch.log_softmax(logits.float(), -1)
     return -(logs.exp() * logs).sum(-1)
+
+
+def divergence(logits: Tensor, first: nn.Module, tokens: Tensor) -> Tensor:
+    """KL(next token of `logits` || of a frozen model that reads the same tokens), (B, T, vocabulary) to (B, T)."""
+    first.eval()
+    with torch.no_grad():
+        before = torch.log_softmax(first(tokens).float(), -1)
+    now = torch.log_softmax(logits.float(), -1)
+    return (now.exp() * (now - before)).sum(-1)

@@ -44,6 +44,9 @@ class CausalTransformer(nn.Module):
         dropout: of embeddings, attention and the blocks' outputs.
         rotary: positions are turned into queries and keys instead of learned vectors that are added.
         tied: logits are products with the tokens' embeddings instead of with weights of their own.
+
+    Attributes:
+        settings: all of these, as JSON values.
     """
 
     def __init__(
@@ -58,6 +61,16 @@ class CausalTransformer(nn.Module):
         tied: bool = False,
     ) -> None:
         super().__init__()
+        self.settings = {
+            "vocabulary": vocabulary,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+            "longest": longest,
+            "dropout": dropout,
+            "rotary": rotary,
+            "tied": tied,
+        }
         self.longest = longest
         self.tokens = nn.Embedding(vocabulary, width) if vocabulary else None
         self.outlet = nn.Linear(width, vocabulary, bias=False) if vocabulary and not tied else None
