@@ -90,7 +90,8 @@ def _without_frozen(module: Any, state: dict[str, Any], prefix: str, _: Any) -> 
 
 
 def _with_frozen(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    state.update({prefix + name: value.detach() for name, value in module.frozen().items()})
+    for name, value in module.frozen().items():
+        state.setdefault(prefix + name, value.detach())
 
 
 class PretrainedTokens:

@@ -6,7 +6,7 @@ likelihood (0) to inverse reinforcement learning; the model stays useful for lat
 With `alpha`, values and rewards are also taken of texts that the model writes itself, a share alpha of the mixture.
 Wulfmeier et al. 2024, "Imitating Language via Scalable Inverse Reinforcement Learning"; published without code.
 The values of lambda (`penalty`) and gamma and the training settings are ours: the paper sweeps lambda, and its tables
-were not available. Of the paper's variants, the adversarial one (GAIL for language) is not here.
+were not available. The paper's adversarial variant is a method of its own (see `imitari methods`).
 """
 
 from __future__ import annotations
