@@ -9,6 +9,7 @@ import pytest
 
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
+from imitari.data.doctor import examine
 from imitari.data.opening import ReadOptions, open_demos, save_demos
 from imitari.data.texts import pairs, text_demos
 from imitari.jobs.training import TrainRequest, train
@@ -79,3 +80,7 @@ def test_texts_and_numbers_are_not_mixed_up(tmp_path: Path, text_demos: Demos, s
         train(TrainRequest("bc", show=False), tmp_path / "a", text_demos)
     with pytest.raises(UserError, match="learns actions that are texts, and these are numbers"):
         train(TrainRequest("mle", show=False), tmp_path / "b", small_demos)
+
+
+def test_the_doctor_finds_nothing_wrong_with_texts(text_demos: Demos) -> None:
+    assert [finding.message for finding in examine(text_demos)] == []

@@ -26,7 +26,7 @@ def wrong_length(steps: Steps) -> list[Finding]:
             found.append(
                 Finding("error", "wrong_length", "has no step", f"leave it out: {steps.drop(episode)}", episode, 0)
             )
-        elif length < SHORT * usual or length == 1 or length > LONG * usual:
+        elif length < SHORT * usual or (length == 1 and usual > 1) or length > LONG * usual:
             message = f"has {length} steps where the median is {usual:.0f}"
             remedy = (
                 f"watch it: imitari data show {steps.path} --episode {episode}; to leave it out: {steps.drop(episode)}"
