@@ -324,3 +324,18 @@ def test_the_norm_is_pytorchs_own_with_its_gradients() -> None:
         assert torch.allclose(mine, theirs, atol=1e-4, rtol=1e-4)
     with torch.no_grad():
         assert torch.allclose(own(x), other(x), atol=1e-6)
+
+
+def test_experts_of_another_level_can_be_asked_for() -> None:
+    """The router alone sees the other level: with it the routes are those of the other, and nothing else changes."""
+    net, (condition, chunk) = made(), seen()
+    low, high = torch.full((7,), 0.1), torch.full((7,), 0.9)
+    own, other, asked = list[Routed](), list[Routed](), list[Routed]()
+    with torch.no_grad():
+        plain = net(chunk, low, condition, own)
+        net(chunk, high, condition, other)
+        turned = net(chunk, low, condition, asked, routed_as=high)
+        assert torch.equal(plain, net(chunk, low, condition, routed_as=low))
+    assert torch.equal(asked[0].logits, other[0].logits)
+    assert not torch.equal(asked[0].logits, own[0].logits)
+    assert not torch.allclose(plain, turned)

@@ -114,7 +114,7 @@ def _level(criterion: Level | Derived, found: Interval) -> Finding:
         parts.append(f"at most {criterion.at_most:g}")
         holds = holds and found.high <= criterion.at_most
     kind = "level" if isinstance(criterion, Level) else "derived"
-    return _pack(kind, criterion, found, " and ".join(parts), holds)
+    return _pack(kind, criterion, found, " and ".join(parts) or "nothing", holds)
 
 
 def _seen(criterion: Seen, table: Any) -> Finding:

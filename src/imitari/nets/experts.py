@@ -254,14 +254,23 @@ class ExpertLayer(nn.Module):
             )  # fmt: skip
         self.drop = nn.Dropout(settings.dropout)
 
-    def forward(self, x: Tensor, noise: Tensor, routes: list[Routed] | None, body: SwishGLU | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        noise: Tensor,
+        routes: list[Routed] | None,
+        body: SwishGLU | None = None,
+        routing: Tensor | None = None,
+    ) -> Tensor:
         """Tokens (B, M, W) and embedded noise levels (B or 1, 1, W) to tokens.
 
         Args:
             routes: is given where the tokens went.
+            routing: embedded noise levels that the router sees in the place of `noise`.
             body: in the place of the experts, when acting.
         """
         first, second = self.norms
+        routing = noise if routing is None else routing
         if self.modulation is not None:
             shift, scale, gate, shift_after, scale_after, gate_after = self.modulation(functional.silu(noise)).chunk(
                 6, -1
@@ -269,11 +278,11 @@ class ExpertLayer(nn.Module):
             read = first(x) * (1 + scale) + shift
             x = x + gate * self._dropped(self.attention(read, read, causal=True))
             y = second(x) * (1 + scale_after) + shift_after
-            return (y if self.normalised else x) + gate_after * self._mixed(y, noise, routes, body)
+            return (y if self.normalised else x) + gate_after * self._mixed(y, routing, routes, body)
         read = first(x) + noise if self.noise == "additive" else first(x)
         x = x + self._dropped(self.attention(read, read, causal=True))
         y = second(x)
-        return (y if self.normalised else x) + self._mixed(y, noise, routes, body)
+        return (y if self.normalised else x) + self._mixed(y, routing, routes, body)
 
     def _mixed(self, y: Tensor, noise: Tensor, routes: list[Routed] | None, body: SwishGLU | None) -> Tensor:
         body = body or (self.body if isinstance(self.body, SwishGLU) else None)
@@ -341,12 +350,22 @@ class ExpertTransformer(Fixed):
         seen = (steps + self.place[1 : 1 + self.history, None]).flatten(1, 2)
         return seen if goal is None else torch.cat([(goal + self.place[0]).unsqueeze(1), seen], 1)
 
-    def forward(self, noisy: Tensor, level: Tensor, condition: Tensor, routes: list[Routed] | None = None) -> Tensor:
+    def forward(
+        self,
+        noisy: Tensor,
+        level: Tensor,
+        condition: Tensor,
+        routes: list[Routed] | None = None,
+        routed_as: Tensor | None = None,
+    ) -> Tensor:
         """Noisy chunk (B, C, A), noise level (B,) and a prepared condition to (B, C, A).
 
-        `routes` is given, layer by layer, where tokens went.
+        Args:
+            routes: is given, layer by layer, where tokens went.
+            routed_as: levels (B,) whose experts are taken in the place of those of `level`: to see what they are worth.
         """
-        return self._passed(noisy, self.level(level).unsqueeze(1), condition, routes, None)
+        routing = None if routed_as is None else self.level(routed_as).unsqueeze(1)
+        return self._passed(noisy, self.level(level).unsqueeze(1), condition, routes, None, routing)
 
     def along(self, levels: Tensor, condition: Tensor) -> Along:
         """`forward` for calls at each of the `levels` (S,), in this order, with fused experts where that can be."""
@@ -399,12 +418,13 @@ class ExpertTransformer(Fixed):
         condition: Tensor,
         routes: list[Routed] | None,
         bodies: list[SwishGLU | None] | None,
+        routing: Tensor | None = None,
     ) -> Tensor:
         actions = self.inlet(noisy) + self.place[-self.chunk :]
         token = [noise.expand(len(noisy), -1, -1)] if self.noise_token else []
         x = torch.cat([*token, condition, actions], 1)
         for layer, body in zip(self.layers, bodies or [None] * len(self.layers), strict=True):
-            x = layer(x, noise, routes, body)
+            x = layer(x, noise, routes, body, routing)
         return self.outlet(self.norm(x[:, -self.chunk :]))
 
 
