@@ -17,7 +17,7 @@ from imitari.evaluate.rollout import rollout
 from imitari.jobs.demonstrations import demonstrate
 from imitari.language.batches import TokenBatches, packed_texts
 from imitari.language.learner import TextLearner
-from imitari.language.scores import score_texts
+from imitari.language.scores import reward, score_texts, token_rewards
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
 from imitari.learn.run import Run
@@ -63,19 +63,21 @@ def test_scores_of_a_text_are_its_sums(text_demos: Demos) -> None:
     one = learner(fit("irl_lm", text_demos))
     prompts, texts = ["7=", "12="], ["3+4", "12-0"]
     found = score_texts(one, prompts, texts, gamma=0.9, batch=2)
+    np.testing.assert_array_equal(reward(one, prompts, texts, gamma=0.9), found.reward)
     for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
         written, response = one.tokens.prompt(prompt).tolist(), one.tokens.response(text).tolist()
-        likelihood, reward = 0.0, 0.0
+        likelihood, each = 0.0, list[float]()
         for at, token in enumerate(response):
             with torch.inference_mode():
                 before = one.model(torch.tensor([written]))[0, -1]
                 after = one.model(torch.tensor([[*written, token]]))[0, -1]
             likelihood += float(before.log_softmax(-1)[token])
             worth = 0.0 if at + 1 == len(response) else float(after.logsumexp(-1))
-            reward += float(before[token]) - 0.9 * worth
+            each.append(float(before[token]) - 0.9 * worth)
             written.append(token)
         assert found.log_likelihood[row] == pytest.approx(likelihood, abs=1e-4)
-        assert found.reward[row] == pytest.approx(reward, abs=1e-4)
+        assert found.reward[row] == pytest.approx(sum(each), abs=1e-4)
+        assert token_rewards(one, prompt, text, gamma=0.9).tolist() == pytest.approx(each, abs=1e-4)
         assert found.tokens[row] == len(response)
 
 

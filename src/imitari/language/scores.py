@@ -49,6 +49,21 @@ def score_texts(
     return text_scores(learner, packed_texts(learner.tokens, prompts, responses, longest), batch, gamma)
 
 
+def reward(learner: TextLearner, prompts: Sequence[str], responses: Sequence[str], gamma: float = 1.0) -> Array:
+    """(N,) the reward that a model implies for each response: sum over its tokens of Q(s, a) - gamma V(s')."""
+    return score_texts(learner, prompts, responses, gamma).reward
+
+
+@torch.inference_mode()
+def token_rewards(learner: TextLearner, prompt: str, response: str, gamma: float = 1.0) -> Array:
+    """(tokens of the response and its end,) what each of them brings."""
+    longest = int(learner.model.longest)  # pyright: ignore[reportArgumentType]
+    sampler = TokenBatches(packed_texts(learner.tokens, [prompt], [response], longest), learner.tokens.pad)
+    batch = DeviceScaler(Scaler({}), TEXTS, learner.level.device).batch(sampler.gather(np.zeros(1, np.int64)))
+    _, values = learner.read(batch)
+    return values.reward(gamma)[values.mask > 0].cpu().numpy()
+
+
 @torch.inference_mode()
 def text_scores(learner: TextLearner, packed: Packed, batch: int, gamma: float = 1.0) -> TextScores:
     """Scores of all packed texts, in their order, `batch` at a time."""
