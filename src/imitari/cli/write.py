@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from imitari.core.errors import UserError
+    from imitari.evaluate.texts import distinct_fraction, self_bleu
     from imitari.language.learner import writer_of
 
     if args.count < 1:
@@ -39,8 +40,14 @@ def run(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     torch.manual_seed(args.seed)
     prompts = [prompt for prompt in args.prompt for _ in range(args.count)]
-    for prompt, text in zip(
-        prompts, writer.answers(prompts, dataclasses.replace(writer.sampling, **given)), strict=True
-    ):
+    texts = writer.answers(prompts, dataclasses.replace(writer.sampling, **given))
+    for prompt, text in zip(prompts, texts, strict=True):
         print(f"{prompt} {text}")
+    if args.count > 1:
+        groups = [texts[first : first + args.count] for first in range(0, len(texts), args.count)]
+        words, characters = self_bleu(groups).mean(), self_bleu(groups, words=False).mean()
+        print(
+            f"of {args.count} answers {distinct_fraction(groups).mean():.0%} are distinct; Self-BLEU {words:.3f} of "
+            f"words, {characters:.3f} of characters (1: all the same)"
+        )
     return 0
