@@ -192,7 +192,7 @@ class Agent:
                 f"this agent is an encoder of pictures and does not act in {where}: use it with "
                 "`imitari train METHOD --encoder FOLDER`"
             )
-        problem = mismatch(spec, self.spec)
+        problem = mismatch(spec, self.spec, any_size=self.learner.any_size)
         if problem:
             raise UserError(f"this agent does not fit {where}: {problem}: choose the task that it was trained for")
 
