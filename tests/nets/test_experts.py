@@ -184,6 +184,17 @@ def test_kept_networks_give_the_same_chunk(shared: bool, bias: bool, noise: Nois
     assert (usage > 0).sum(-1).eq(2).all()
 
 
+def test_levels_with_the_same_experts_share_what_reads_the_tokens() -> None:
+    net = made()
+    mixture, noise = net.mixtures()[0], net.level(PROCESS.path)
+    layers = mixture.fused_at(noise, 7)
+    chosen = [tuple(row.nonzero().flatten().tolist()) for row in mixture.usage(noise)]
+    for (first, one), (second, other) in itertools.combinations(zip(chosen, layers, strict=True), 2):
+        assert (one.inlet is other.inlet) == (first == second)
+        assert one.outlet is not other.outlet
+    assert 1 < len(set(chosen)) < STEPS
+
+
 def test_experts_differ_along_the_way() -> None:
     """Else the tests of kept networks could not tell one level from another."""
     usage = made().usage(PROCESS.path)

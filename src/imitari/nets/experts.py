@@ -176,13 +176,17 @@ class Mixture(nn.Module):
         return torch.zeros_like(chances).scatter(1, chosen, weight)
 
     def fused_at(self, noise: Tensor, count: int) -> list[SwishGLU]:
-        """For each embedded noise level (S, W) the network that does what this layer does there when acting."""
+        """For each embedded noise level (S, W) the network that does what this layer does there when acting.
+
+        Levels with the same experts share what reads the tokens, two thirds of the weights.
+        """
         always = [] if self.shared is None else [self.shared]
-        made: list[SwishGLU] = []
+        made, inlets = list[SwishGLU](), dict[tuple[int, ...], Linear]()
         for weights in self.usage(noise).tolist():
-            chosen = [number for number, weight in enumerate(weights) if weight > 0]
+            chosen = tuple(number for number, weight in enumerate(weights) if weight > 0)
             parts = [*(cast(SwishGLU, self.experts[number]) for number in chosen), *always]
             made.append(fused(parts, [*(weights[number] for number in chosen), *(1.0 for _ in always)], count))
+            made[-1].inlet = inlets.setdefault(chosen, made[-1].inlet)
         return made
 
 
