@@ -14,9 +14,9 @@ from imitari.core.episode import Array
 from imitari.core.errors import UserError
 from imitari.core.interaction import interact
 from imitari.data.opening import open_demos, save_demos
-from imitari.data.procedures import AGENT, BLANK, LENGTH, STEP, TARGET, TOKENS, VALUE, WALL, traced, written
+from imitari.data.procedures import AGENT, BLANK, LENGTH, MOVES, PLAN, STEP, TARGET, VALUE, WALL, traced, written
 from imitari.envs import task_named
-from imitari.envs.tunnels import LOOPS, MAP, MOVES, layout, shortest_ways
+from imitari.envs.tunnels import LOOPS, MAP, layout, shortest_ways
 from imitari.evaluate.rollout import rollout
 from imitari.jobs.demonstrations import demonstrate
 
@@ -161,26 +161,26 @@ def test_the_log_is_what_a_queue_does(map_demos: Demos) -> None:
             assert (maps[:-1, places[1][0], places[1][1]] == BLANK).all()  # and not before
 
 
-def test_the_way_back_is_a_shortest_way_whose_last_pair_is_the_action() -> None:
+def test_the_way_back_is_a_shortest_way_whose_last_move_is_the_action() -> None:
     task = task_named("tunnels/10-plan")
     demos = demonstrate(task, range(20))
     for episode in demos:
         for step in range(len(episode)):
-            seen, tokens = episode.obs[MAP][step], episode.extra[TOKENS][step]
+            seen, plan = episode.obs[MAP][step], episode.extra[PLAN][step]
             target, agent = (tuple(np.argwhere(seen[..., channel])[0].tolist()) for channel in (TARGET, AGENT))
             distance = graph_distances(seen[..., WALL] > 0, agent)
             length = int(episode.extra[LENGTH][step])
             assert length == distance[target]
-            assert (tokens[length:] == BLANK).all()
-            after = target
-            for token in tokens[:length].tolist():
-                cell, move = divmod(token, 4)
-                here = divmod(cell, 10)
-                assert tuple(np.array(here) + MOVES[move]) == after
-                assert distance[here] == distance[after] - 1
-                after = here
-            assert after == agent
-            assert episode.action[step, 0] == tokens[length - 1] % 4
+            assert (plan[length:] == BLANK).all()
+            here = target
+            for move in plan[:length].tolist():
+                ways = [tuple((np.array(here) - one).tolist()) for one in MOVES]
+                closer = [distance[way] == distance[here] - 1 for way in ways]
+                # Of the ways back the first in the order of the moves, which are the opposite ones.
+                assert move == next((first + 2) % 4 for first in range(4) if closer[(first + 2) % 4])
+                here = ways[move]
+            assert here == agent
+            assert episode.action[step, 0] == plan[length - 1]
 
 
 @pytest.mark.parametrize("name", ["tunnels/16", "tunnels/10-plan"])

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
-from imitari.data.procedures import AGENT, BLANK, LENGTH, STEP, TARGET, VALUE, WALL, MapSteps
+from imitari.data.procedures import AGENT, BLANK, LENGTH, MOVES, STEP, TARGET, VALUE, WALL, MapSteps
 from imitari.data.sampling import Batches
 from imitari.envs import task_named
-from imitari.envs.tunnels import MAP, MOVES, layout
+from imitari.envs.tunnels import MAP, layout
 from imitari.evaluate.rollout import rollout
 from imitari.jobs.demonstrations import demonstrate
 from imitari.learn.agent import Agent

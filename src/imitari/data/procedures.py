@@ -20,10 +20,11 @@ from imitari.core.spec import Spec
 VALUE = "procedure.value"  # (W, W) what is in each cell at the end; `BLANK` where nothing was written
 STEP = "procedure.step"  # (W, W) the step, from 0 on, in which it was written; -1 where nothing was
 LENGTH = "procedure.length"  # () how many steps there are
-TOKENS = "procedure.tokens"  # (N,) a procedure that is a sequence: cell * moves + move; -1 behind its end
+PLAN = "procedure.plan"  # (N,) the moves of a plan from its goal back to the agent's own move; -1 behind its end
 BLANK = -1
 CHANNELS = ("wall", "target", "agent")  # of a map
 WALL, TARGET, AGENT = range(3)
+MOVES = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # what actions add to a place (x, y); maps are indexed [x, y]
 
 
 @runtime_checkable

@@ -11,22 +11,21 @@ from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Task, World
-from imitari.data.procedures import AGENT, BLANK, CHANNELS, LENGTH, STEP, TARGET, TOKENS, VALUE, WALL
+from imitari.data.procedures import AGENT, BLANK, CHANNELS, LENGTH, MOVES, PLAN, STEP, TARGET, VALUE, WALL
 from imitari.envs._batched import BatchedWorld, State
 
 OPEN = True  # any side length
 SIDES = (16, 24, 32)
-PLAN = "-plan"  # behind a name: the other expert
+OTHER = "-plan"  # behind a name: the other expert
 LEAST, MOST = 7, 256  # side lengths: two by two corridors, and what a map may cost
 PITCH = 3  # cells from corridor to corridor: two free, one wall
 LOOPS = 0.1  # chance that a corridor is opened to one that is there already
 SHARED = 5  # starts a maze: those of the seeds 5 n to 5 n + 4
 MAP = "observation.map"
-MOVES = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # +x, +y, -x, -y; maps are indexed [x, y]
 
 
 def ids() -> list[str]:
-    return [*(str(side) for side in SIDES), f"10{PLAN}"]
+    return [*(str(side) for side in SIDES), f"10{OTHER}"]
 
 
 def task(name: str, limit: int | None = None) -> Task:
@@ -36,7 +35,7 @@ def task(name: str, limit: int | None = None) -> Task:
         name: cells a side, walls included; with "-plan" behind it the expert is `Backtracking` and not `BreadthFirst`.
         limit: steps; default: 50 up to a side of 16, 150 beyond.
     """
-    digits = name.removesuffix(PLAN)
+    digits = name.removesuffix(OTHER)
     side = int(digits) if digits.isdecimal() else 0
     if not LEAST <= side <= MOST:
         raise UserError(f"task 'tunnels/{name}' is unknown: give cells a side from {LEAST} to {MOST}, as in tunnels/16")
@@ -50,7 +49,7 @@ def task(name: str, limit: int | None = None) -> Task:
         spec,
         steps,
         lambda count: Tunnels(count, spec, steps),
-        Backtracking if name.endswith(PLAN) else BreadthFirst,
+        Backtracking if name.endswith(OTHER) else BreadthFirst,
         description=(__doc__ or "").split("\n")[0],
     )
 
@@ -183,8 +182,8 @@ class BreadthFirst(Searching):
 
 
 class Backtracking(Searching):
-    """Searches from the agent until it comes upon the target, then goes back from there; logs the way back as pairs of
-    a cell and the move from it. The last pair is the agent's own cell and the move that it makes."""
+    """Searches from the agent until it comes upon the target, then goes back from there; logs the moves of the
+    way back. The last one is the agent's own."""
 
     def act(self, obs: Obs, memory: object) -> tuple[Array, None]:
         wall, target, agent = (obs[MAP][..., channel] > 0 for channel in (WALL, TARGET, AGENT))
@@ -192,13 +191,13 @@ class Backtracking(Searching):
         back, distance = shortest_ways(wall, agent)
         every, (x, y) = np.arange(count), np.argwhere(target)[:, 1:].T
         length = np.maximum(distance[every, x, y], 0)
-        tokens = np.full((count, side * side // 2), BLANK, np.int32)
+        plan = np.full((count, side * side // 2), BLANK, np.int8)
         move = np.zeros(count, np.int64)
         for step in range(length.max(initial=0)):
             going = step < length
             turn = np.maximum(back[every, x, y], 0)
             x, y = np.where(going, np.stack([x, y]) + MOVES[turn].T, np.stack([x, y]))
             move = np.where(going, (turn + 2) % len(MOVES), move)
-            tokens[going, step] = ((x * side + y) * len(MOVES) + move)[going]
-        self._trace = {TOKENS: tokens, LENGTH: length.astype(np.int16)}
+            plan[going, step] = move[going]
+        self._trace = {PLAN: plan, LENGTH: length.astype(np.int16)}
         return move[:, None], None

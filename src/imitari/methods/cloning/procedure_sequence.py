@@ -1,15 +1,16 @@
 """Procedure cloning with tokens: write the plan that the expert went back along, from the goal to here, then act.
 
-1. Demonstrations hold a plan for every action: the pairs (cell, move) from the goal back to the agent's own cell, whose
-   move is the action.
-2. A causal transformer reads the map cell by cell, each with what convolutions see around it, and learns every pair
-   from those before (teacher forcing): p(a, x | s) is the product over the sequence, the action its last factor.
-3. To act it writes pairs (argmax) until one is at the agent's cell, and makes that move; a random one where none comes.
-`--plan false` learns the last pair alone: cloning with the same network.
+1. Demonstrations hold a plan for every action: the moves from the goal back to the agent's own, which is the action.
+2. A causal transformer reads the map, and then the plan: every move with what convolutions see around the cell that
+   it begins at. It learns each move from those before (teacher forcing): p(a, x | s) is the product over the sequence,
+   the action its last factor.
+3. To act it writes moves (argmax) until one begins at the agent's cell, and makes it; a random one where none does.
+`--plan false` learns the last move alone, from the agent's cell: cloning with the same network.
 Yang, Schuurmans, Abbeel & Nachum 2022, "Chain of Thought Imitation with Procedure Cloning": the autoregressive
 factorisation, which the paper uses with plans of a Monte-Carlo tree search.
 Differs from it: the expert searches a maze, not MinAtar; the goal can be seen, so that no embedding of it is predicted
-first; a cell stands beside each move. How the paper reads its games was not checked against its text.
+first; where each move begins is kept account of and read with it. How the paper reads its games was not checked
+against its text.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.core.task import Task
-from imitari.data.procedures import AGENT, TARGET, TOKENS, map_key, require
+from imitari.data.procedures import AGENT, MOVES, PLAN, TARGET, map_key, require
 from imitari.data.sampling import Windows
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import fit_samples
@@ -46,8 +47,8 @@ class ProcedureSequence(Trained):
     heads: int = 4  # of its attention
     layers: int = 2  # of it
     dropout: float = 0.0  # inside it
-    longest: int = 64  # pairs of a plan, at most
-    plan: bool = True  # false: only the last pair is learned, which is plain cloning
+    longest: int = 64  # moves of a plan, at most
+    plan: bool = True  # false: only the last move is learned, which is plain cloning
 
     needs: ClassVar[frozenset[Need]] = frozenset({"map"})
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -64,7 +65,7 @@ class ProcedureSequence(Trained):
     def __post_init__(self) -> None:
         if self.longest < 1 or self.width % self.heads:
             raise UserError(
-                f"longest {self.longest}, width {self.width}, heads {self.heads}: a plan needs at least 1 pair, and "
+                f"longest {self.longest}, width {self.width}, heads {self.heads}: a plan needs at least 1 move, and "
                 "heads must divide the width"
             )
 
@@ -72,11 +73,11 @@ class ProcedureSequence(Trained):
         return Planner(self, spec)
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
-        require(demos, (TOKENS,))
-        longest = int((demos.columns[TOKENS].take(demos.rows()) >= 0).sum(1).max())
+        require(demos, (PLAN,))
+        longest = int((demos.columns[PLAN].take(demos.rows()) >= 0).sum(1).max())
         if longest > self.longest:
-            raise UserError(f"{demos.provenance.path}: holds plans of {longest} pairs: give --longest {longest}")
-        return fit_samples(self, demos, run, task, partial(Windows, extra=(TOKENS,)))
+            raise UserError(f"{demos.provenance.path}: holds plans of {longest} moves: give --longest {longest}")
+        return fit_samples(self, demos, run, task, partial(Windows, extra=(PLAN,)))
 
 
 class Planner(Learner):
@@ -87,9 +88,11 @@ class Planner(Learner):
     def __init__(self, settings: ProcedureSequence, spec: Spec) -> None:
         super().__init__()
         self.key, self.plan = map_key(spec), settings.plan
+        if spec.action.choices != len(MOVES):
+            raise UserError(f"the action has {spec.action.choices} choices: plans are made of {len(MOVES)} moves")
         self.model = PlanModel(
             spec.obs[self.key].shape,
-            spec.action.choices,
+            MOVES.tolist(),
             settings.widths,
             settings.width,
             settings.heads,
@@ -100,30 +103,35 @@ class Planner(Learner):
         self.decisions = self.undecided = 0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        tokens = batch.extra[TOKENS][:, 0].long()
-        length = (tokens >= 0).sum(1)
+        state, plan = batch.obs[self.key][:, -1].float(), batch.extra[PLAN][:, 0].long()
+        length = (plan >= 0).sum(1)
         if self.plan:
-            tokens = tokens[:, : max(1, int(length.max()))]
+            begin, plan = _place(state, TARGET), plan[:, : max(1, int(length.max()))]
         else:
-            tokens = tokens.gather(1, (length - 1).clamp(min=0)[:, None])
-        logits = self.model(batch.obs[self.key][:, -1].float(), tokens.clamp(min=0)).float()
-        return {"plan_loss": functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=-1)}
+            begin, plan = _place(state, AGENT), plan.gather(1, (length - 1).clamp(min=0)[:, None])
+        logits = self.model(state, begin, plan.clamp(min=0)).float()
+        return {"plan_loss": functional.cross_entropy(logits.flatten(0, 1), plan.flatten(), ignore_index=-1)}
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         state = obs[self.key][:, -1].float()
-        here = state[..., AGENT].flatten(1).argmax(1)
-        going = (state[..., TARGET].flatten(1).gather(1, here[:, None])[:, 0] == 0).nonzero()[:, 0]
+        target, agent = _place(state, TARGET), _place(state, AGENT)
+        going = (target != agent).any(1).nonzero()[:, 0]
         move = torch.zeros(len(state), dtype=torch.long, device=state.device)
         if len(going):
-            move[going] = self._planned(state[going], here[going])
+            move[going] = self._planned(state[going], target[going], agent[going])
         return move[:, None, None]
 
-    def _planned(self, state: Tensor, here: Tensor) -> Tensor:
-        """Moves (B,) of agents that are not at the target: maps (B, W, W, C) and the agents' cells (B,)."""
-        last, there = self.model.generate(state, here)
-        move = last.remainder(self.model.moves)
+    def _planned(self, state: Tensor, target: Tensor, agent: Tensor) -> Tensor:
+        """Moves (B,) of agents that are not at the target: maps (B, W, W, C), places (B, 2)."""
         if not self.plan:
-            return move
+            return self.model.generate(state, agent, agent)[0]
+        move, there = self.model.generate(state, target, agent)
         self.decisions += len(move)
         self.undecided += int((~there).sum())
-        return torch.where(there, move, torch.randint_like(move, self.model.moves))
+        return torch.where(there, move, torch.randint_like(move, len(MOVES)))
+
+
+def _place(state: Tensor, channel: int) -> Tensor:
+    """(x, y) of the one cell that a channel of (B, W, W, C) marks: (B, 2)."""
+    index = state[..., channel].flatten(1).argmax(1)
+    return torch.stack([index.div(state.shape[1], rounding_mode="floor"), index.remainder(state.shape[1])], 1)
