@@ -101,7 +101,7 @@ def needs_enhsp() -> None:
 def test_enhsp_finds_plans_as_short_as_ours() -> None:
     needs_enhsp()
     for goal in ("(= (in big) 4)", "(and (= (in small) 1) (= (in big) 5))"):
-        planned = planner_named("enhsp_optimal", 60)(JUGS, jugs(goal))
+        planned = planner_named("enhsp_optimal", 60, 0)(JUGS, jugs(goal))
         assert planned.status == "solved"
         assert execute(JUGS, jugs(goal), planned.plan).valid
         assert len(planned.plan) == len(breadth_first(JUGS, jugs(goal)).plan)
@@ -118,12 +118,12 @@ def test_enhsp_says_that_there_is_no_plan_and_that_time_is_up() -> None:
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enhsp.shutil, "which", lambda name: None)
     with pytest.raises(Missing, match="Java") as caught:
-        planner_named("enhsp", 1)
+        planner_named("enhsp", 1, 0)
     assert caught.value.status == 3
     monkeypatch.setattr(enhsp.shutil, "which", lambda name: "/usr/bin/java")
     monkeypatch.setattr(enhsp, "find_spec", lambda name: None)
     with pytest.raises(Missing, match=r"imitari\[plan\]"):
-        planner_named("enhsp", 1)
+        planner_named("enhsp", 1, 0)
 
 
 TRACE = """((:init (= (in big ) 0.0) (= (in small ) 0.0) (= (size big) 5.0) (= (size small) 3.0))

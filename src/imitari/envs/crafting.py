@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,13 @@ class Crafting:
         if not self.side:
             return ("trees", *self.items)
         return ("here", *(f"cell{n}" for n in range(self.cells)), *self.items, "position")
+
+    def state_of(self, rows: Array) -> State:
+        """The state behind observations (B, D)."""
+        rows = rows.astype(np.int64)
+        if not self.side:
+            return {"blocks": rows[:, :1], "position": np.zeros(len(rows), np.int64), "items": rows[:, 1:]}
+        return {"blocks": rows[:, 1 : 1 + self.cells], "position": rows[:, -1], "items": rows[:, 1 + self.cells : -1]}
 
     def spec(self, mask: bool = False) -> Spec:
         """A vector of codes and counts; a choice among all cells to go to and all recipes."""
@@ -214,13 +222,17 @@ class CraftingWorld(BatchedWorld):
     def possible(self, state: State) -> Array:
         """(B, actions) bool: what would change anything."""
         items, cells = state["items"], self.crafting.cells
-        crafts = (items[:, None] >= self.needs).all(-1)
+        crafts = self.has(items)
         if not self.crafting.side:
             return crafts & ((state["blocks"] >= 1) | ~self.at_tree)
         at_tree = np.take_along_axis(state["blocks"], state["position"][:, None], 1) == TREE
         crafts &= at_tree | ~self.at_tree
         crafts &= (state["position"] != 0)[:, None] | ~self.at_table
         return np.concatenate([state["position"][:, None] != np.arange(cells), crafts], 1)
+
+    def has(self, items: Array) -> Array:
+        """(B, recipes) bool: for what the items (B, I) are there."""
+        return np.all(items[:, None] >= self.needs, axis=-1)
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         chosen = action.reshape(-1).astype(np.int64)
@@ -298,3 +310,47 @@ def expert(world: World, crafting: Crafting) -> Stateless:
         return np.array(chosen)[:, None]
 
     return Stateless(act)
+
+
+class Curious:
+    """An expert that shows what can be done: for a while it does one and the same thing, then another, as long as the
+    goal can still be reached within the limit.
+
+    Args:
+        crafting: which task.
+        share: of the steps in which it tries something; otherwise it follows a shortest plan.
+        lasting: chance that it goes on with the same thing.
+    """
+
+    def __init__(self, crafting: Crafting, share: float = 0.95, lasting: float = 0.8) -> None:
+        self.crafting, self.share, self.lasting = crafting, share, lasting
+        self.world = CraftingWorld(1, crafting, crafting.spec())
+        self.plan = expert(self.world, crafting)
+
+    def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
+        return {"rng": np.random.default_rng([seed, 0xC0]), "clock": 0, "thing": np.full(count, -1)}
+
+    def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        chosen, _ = self.plan.act(obs, None)
+        memory["clock"] += 1
+        for row in np.flatnonzero(memory["rng"].random(len(chosen)) < self.share).tolist():
+            state = self.crafting.state_of(obs[STATE][row : row + 1])
+            tried = self._tried(state, row, memory)
+            after = self.world.advance(state, np.array([tried]))[0]
+            reached = {key: value[0] for key, value in after.items()}
+            if plan_length(self.crafting, *_summary(self.crafting, reached)) <= LIMIT - memory["clock"]:
+                chosen[row] = tried
+        return chosen, memory
+
+    def _tried(self, state: State, row: int, memory: dict[str, Any]) -> int:
+        """The thing that it is at, or the way to a tree for it; where neither is possible, another thing."""
+        rng, cells, possible = memory["rng"], self.crafting.cells, self.world.possible(state)[0]
+        trees = np.flatnonzero(possible[:cells] & (state["blocks"][0] == TREE)) if cells else np.zeros(0, np.int64)
+        options = possible[cells:] | (self.world.at_tree & self.world.has(state["items"])[0] & bool(len(trees)))
+        options[self.crafting.recipes.index(f"craft_{self.crafting.goal}")] = False
+        thing = memory["thing"][row]
+        if thing < 0 or not options[thing] or rng.random() > self.lasting:
+            if not options.any():
+                return 0
+            thing = memory["thing"][row] = rng.choice(np.flatnonzero(options))
+        return int(cells + thing) if possible[cells + thing] else int(rng.choice(trees))

@@ -30,12 +30,14 @@ class Planned:
 Planner = Callable[[Domain, Problem], Planned]
 
 
-def planner_named(name: PlannerName, seconds: float) -> Planner:
-    """(domain, problem) -> plan, within `seconds`.
+def planner_named(name: PlannerName, seconds: float, states: int) -> Planner:
+    """(domain, problem) -> plan.
 
     Args:
         name: "enhsp" (any plan), "enhsp_optimal" (a shortest one), or "breadth_first" (a shortest one of a small
             problem, without Java).
+        seconds: for one plan.
+        states: that breadth_first visits at most.
 
     Raises:
         Missing: when the planner's parts are not installed.
@@ -43,7 +45,7 @@ def planner_named(name: PlannerName, seconds: float) -> Planner:
     if name == "breadth_first":
         from imitari.plan.search import breadth_first
 
-        return lambda domain, problem: breadth_first(domain, problem, seconds)
+        return lambda domain, problem: breadth_first(domain, problem, seconds, states)
     from imitari.plan.enhsp import ask, parts
 
     parts()  # says at once what is missing

@@ -18,7 +18,7 @@ from imitari.plan.grounding import NOBODY, ONE, States, Vocabulary, World
 from imitari.plan.model import Domain, Fact, Problem, Step
 from imitari.plan.planners import Planned
 
-MOST_STATES = 1_000_000
+MOST_STATES = 30_000
 TOGETHER = 4096  # states that are left at once
 
 

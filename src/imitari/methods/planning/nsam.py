@@ -67,7 +67,7 @@ class PlanningLearner(Learner):
             raise UserError("nothing was learned yet: fit the method first")
         if self._follower is None:
             method = self.method
-            planner = planner_named(method.planner, method.seconds)
+            planner = planner_named(method.planner, method.seconds, method.states)
             self._follower = PlanFollower(self.model, self.symbols, planner, method.length, method.plans)
         return self._follower
 
@@ -97,6 +97,7 @@ class ActionModels(Method):
     negative: Negative = "all"  # conditions "not ..." that are kept; soft: of facts that the action adds
     planner: PlannerName = "breadth_first"  # or enhsp, enhsp_optimal (need Java)
     seconds: float = 60.0  # for one plan
+    states: int = 5_000  # that breadth_first visits at most for one plan
     length: int = 100  # steps of a plan that are carried out at most
     plans: int = 2  # of one episode at most: the first, and others where it comes out differently
 
@@ -119,7 +120,7 @@ class ActionModels(Method):
         reports = tuple(Report(**one) for one in parts["reports"])
         domain = read_domain("\n".join(parts["domain"]), "field 'domain'")
         learner = self.learner(spec)
-        learner.know(LearnedModel(domain, origin, reports), Symbols.from_json(parts["symbols"]))
+        learner.model, learner.symbols = LearnedModel(domain, origin, reports), Symbols.from_json(parts["symbols"])
         return learner
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:

@@ -1,0 +1,286 @@
+"""GLiDE: finds where the modes of a plan lie from changed demonstrations that succeed or fail, and goes mode by mode.
+
+A plan says in words which modes a task goes through and which direct steps between modes are possible, but not where in
+the state space they lie. Demonstrations are deformed and tried again; of each trial only success or failure is known. A
+classifier of states learns to explain them: no forbidden step in a success, at least one in a failure. Its modes then
+cut the demonstrations into skills, and the policy goes on from whatever mode a disturbance has put it in.
+Wang, Wang, Mao, Hagenow & Shah 2024, "Grounding Language Plans in Demonstrations Through Counterfactual Perturbations".
+Differs from the paper: outside the modes that are passed through, the way leads along the shortest path on a grid, in
+the place of RRT with a potential field; a step that would enter a forbidden mode is turned aside; the guess is chosen
+by its accuracy on held-out trials. Absent: pictures as states, robot arms, and asking a language model for the state
+features of each mode (all of the state is read).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imitari.core.batch import Batch
+from imitari.core.demos import Demos
+from imitari.core.episode import Array, Episode
+from imitari.core.errors import UserError
+from imitari.core.spec import Spec
+from imitari.core.task import Task
+from imitari.data.counterfactual import STATE, by_arc_length, replays
+from imitari.data.scaling import Scaler
+from imitari.language.plans import language_plan
+from imitari.learn.agent import Agent
+from imitari.learn.cloning import described, finished, fit_facts
+from imitari.learn.learner import Learner
+from imitari.learn.method import Need, Trained
+from imitari.learn.run import Run
+from imitari.learn.scaled import DeviceScaler
+from imitari.models.modes import SUCCEEDED, ModeClassifier, Weights, successors
+from imitari.nets.critics import stacked_mlp
+from imitari.plan.wavefront import CELLS, Wavefront, cells_of, centres, widened
+
+HELD = 0.2  # share of the trials by which the guess is chosen
+TURNS = (0, 25, -25, 50, -50, 75, -75, 100, -100, 125, -125, 150, -150)  # degrees, tried in this order
+BEYOND = 3  # full steps
+FEWEST = 10  # trials of either outcome
+POLICY_LR = 1e-3  # of the cloned policies
+MODE = "mode"
+STREAM = 0x61
+
+
+@dataclass(frozen=True)
+class GroundedPlan(Trained):
+    plan: str = ""  # file with the answer of a language model (JSON: modes, feasible); empty: `modes` modes in a row
+    modes: int = 3  # in a row, where no file is given; the first is where everything begins
+    trials: int = 500  # changed demonstrations of either outcome
+    points: int = 60  # along each trial, at equal distances
+    guesses: int = 10  # groundings learned at once, of which one is chosen
+    hidden: int = 128  # width of the classifier's layer
+    success_weight: float = 20.0  # of forbidden steps in successes
+    failure_weight: float = 1.0  # of failures without a forbidden step
+    end_weight: float = 10.0  # of beginning in the first mode, and of ending in the last
+    best_share: float = 0.9  # weight of the best guess's loss; the mean of all guesses has the rest
+    controller: Literal["geometric", "imitation"] = "geometric"  # straight to the next mode, or a cloned policy a mode
+    clearance: float = 0.4  # distance kept from modes that may not be entered
+    attraction: float = 0.5  # of the next mode's entry, beside the cloned policies
+    policy_hidden: tuple[int, ...] = (128, 128)  # widths of the cloned policies
+    policy_steps: int = 2_000  # optimiser steps of the cloned policies
+    steps: int = 2_000  # optimiser steps of the classifier
+    batch: int = 64  # trials of either outcome a batch
+    lr: float = 5e-3  # peak learning rate of the classifier
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {},
+        "paper": {"steps": 40_000, "batch": 400, "lr": 1e-3, "success_weight": 1000.0, "points": 100},
+    }
+    needs: ClassVar[frozenset[Need]] = frozenset({"trials"})
+    smoke: ClassVar[dict[str, Any]] = {
+        "steps": 20, "batch": 8, "trials": 12, "points": 20, "hidden": 16, "guesses": 2, "controller": "imitation",
+        "policy_hidden": (8,), "policy_steps": 10,
+    }  # fmt: skip
+
+    def learner(self, spec: Spec) -> Navigator:
+        return Navigator(self, spec)
+
+    def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
+        """From demonstrations that are changed and tried in `task`, or from data that holds failures already.
+
+        Raises:
+            UserError: when nothing failed and nothing can be tried.
+        """
+        demos = described(demos, task)
+        run.identity = {**run.identity, **fit_facts(self, demos, run)}
+        learner = run.build(lambda: self.learner(demos.spec))
+        assert isinstance(learner, Navigator)
+        good, bad = self.outcomes(demos, run, task)
+        paths = by_arc_length([one.obs[STATE] for one in (*good, *bad)], self.points).astype(np.float32)
+        succeeded = np.arange(len(paths)) < len(good)
+        chosen, held = self.split(succeeded, run.seed)
+        scaler = Scaler.fit(demos, "none", "none")
+        scale = DeviceScaler(scaler, demos.spec, run.place)
+        learner.classifier.fit_range(scale.tensor(paths).flatten(0, 1))
+        run.train(learner.classifier, self.batches(paths, chosen, run), self.optim(), self.steps, scale, stage="modes")
+        accuracy = learner.classifier.choose(scale.tensor(paths[held]), scale.tensor(succeeded[held]))
+        learner.ground(good)
+        if learner.policies is not None:
+            clips, optim = self.clips(learner, good, run), replace(self.optim(), lr=POLICY_LR)
+            run.train(learner.policies, clips, optim, self.policy_steps, scale, stage="skills")
+        agent = finished(self, learner, scaler, demos, run)
+        agent.facts["grounding"] = {"held_out_accuracy": accuracy.tolist(), "chosen": int(learner.classifier.best)}
+        return agent
+
+    def outcomes(self, demos: Demos, run: Run, task: Task | None) -> tuple[list[Episode], list[Episode]]:
+        """Successes and failures: those of the data, or the demonstrations and what came of changed ones."""
+        episodes = list(demos)
+        bad = [episode for episode in episodes if episode.success is False]
+        good = [episode for episode in episodes if episode.success is not False]
+        if min(len(good), len(bad)) >= FEWEST:
+            return good, bad
+        if bad:
+            raise UserError(
+                f"{demos.provenance.path}: {len(good)} episodes succeeded and {len(bad)} failed: at least {FEWEST} of "
+                "each are needed, or demonstrations that all succeeded"
+            )
+        if task is None:
+            raise UserError(
+                f"{demos.provenance.path}: no demonstration failed, and there is no task where changed ones can be "
+                "tried: give --task, or data with failures"
+            )
+        tried, failed = replays(task, demos, self.trials, run.seed)
+        return [*good, *tried], failed
+
+    def split(self, succeeded: Array, seed: int) -> tuple[tuple[Array, Array], Array]:
+        """Numbers of the successes and failures that are learned from, and of all that are held out."""
+        rng = np.random.default_rng([seed, STREAM])
+        kinds = [rng.permutation(np.flatnonzero(succeeded == kind)) for kind in (True, False)]
+        counts = [max(1, round(HELD * len(kind))) for kind in kinds]
+        good, bad = (kind[count:] for kind, count in zip(kinds, counts, strict=True))
+        return (good, bad), np.concatenate([kind[:count] for kind, count in zip(kinds, counts, strict=True)])
+
+    def batches(self, paths: Array, chosen: tuple[Array, Array], run: Run) -> Callable[[int], Batch]:
+        """Batch number -> as many successes as failures, a pure function."""
+        truth = np.arange(2 * self.batch) < self.batch
+
+        def source(number: int) -> Batch:
+            rng = np.random.default_rng([run.seed, STREAM, number])
+            rows = np.concatenate([rng.choice(kind, self.batch) for kind in chosen])
+            return Batch({STATE: paths[rows]}, None, extra={SUCCEEDED: truth})
+
+        return source
+
+    def clips(self, learner: Navigator, episodes: Sequence[Episode], run: Run) -> Callable[[int], Batch]:
+        """Batch number -> states, actions and modes of single steps."""
+        state = np.concatenate([one.obs[STATE][: len(one)] for one in episodes])
+        action = np.concatenate([one.action for one in episodes])
+        mode = learner.modes_of(torch.from_numpy(state).float().to(run.place)).cpu().numpy()
+
+        def source(number: int) -> Batch:
+            rows = np.random.default_rng([run.seed, STREAM, number, 1]).integers(len(state), size=4 * self.batch)
+            return Batch({STATE: state[rows]}, action[rows], extra={MODE: mode[rows]})
+
+        return source
+
+
+class Skills(Learner):
+    """One policy a mode."""
+
+    def __init__(self, modes: int, width: int, hidden: Sequence[int], action: int) -> None:
+        super().__init__()
+        self.net = stacked_mlp(modes, width, hidden, action)
+
+    def forward(self, state: Tensor, mode: Tensor) -> Tensor:
+        """States (B, D) in modes (B,) to actions (B, A)."""
+        return self.net(state)[mode, torch.arange(len(mode), device=mode.device)]
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        error = self(batch.obs[STATE], batch.extra[MODE]) - batch.action
+        return {"cloning_loss": error.square().mean()}
+
+
+class Navigator(Learner):
+    """The classifier of modes, and how to go from each mode to the next."""
+
+    following: Tensor
+    entries: Tensor
+    ahead: Tensor
+    edge: Tensor
+    gain: Tensor
+
+    def __init__(self, method: GroundedPlan, spec: Spec) -> None:
+        super().__init__()
+        width = spec.obs[STATE].size if STATE in spec.obs else 0
+        if width != 2 or spec.action.shape != (2,) or spec.action.kind != "number":
+            raise UserError(
+                f"method 'glide' goes on a plane: it needs '{STATE}' of two numbers and an action that moves them, not "
+                f"{', '.join(spec.obs)} and an action of shape {spec.action.shape}"
+            )
+        plan = language_plan(method.plan, method.modes)
+        self.clearance, self.attraction = method.clearance, method.attraction
+        weights = Weights(method.success_weight, method.failure_weight, method.end_weight, method.end_weight)
+        self.classifier = ModeClassifier(
+            width, plan.feasible, method.guesses, method.hidden, weights, method.best_share
+        )
+        modes = self.classifier.modes
+        imitates = method.controller == "imitation"
+        self.policies = Skills(modes, width, method.policy_hidden, 2) if imitates else None
+        # The mode to go to from each, and where each is entered; behind the last stands where successes end.
+        self.register_buffer("following", torch.tensor([*successors(plan.feasible), modes]))
+        self.register_buffer("entries", torch.zeros(modes + 1, 2))
+        self.register_buffer("ahead", torch.zeros(CELLS, CELLS, 2))
+        self.register_buffer("edge", torch.tensor(1.0))
+        self.register_buffer("gain", torch.tensor(1.0))
+
+    def modes_of(self, states: Tensor) -> Tensor:
+        """States (..., 2) to the numbers (...) of their modes."""
+        return self.classifier.modes_of(states)
+
+    @torch.no_grad()
+    def ground(self, good: Sequence[Episode]) -> None:
+        """Entries, ways and the length of a step, from the successes."""
+        paths = [one.obs[STATE] for one in good]
+        device = self.entries.device
+        found = [self.modes_of(torch.from_numpy(path).float().to(device)).cpu().numpy() for path in paths]
+        modes = self.classifier.modes
+        whole = [number for number, mode in enumerate(found) if set(range(modes)) <= set(mode.tolist())]
+        used = whole or range(len(paths))
+        self.entries[modes] = torch.from_numpy(np.mean([path[-1] for path in paths], 0)).float()
+        for mode in reversed(range(modes)):
+            first = [paths[one][int(np.argmax(found[one] == mode))] for one in used if (found[one] == mode).any()]
+            # What no success goes through is left out of the way.
+            self.entries[mode] = torch.from_numpy(np.mean(first, 0)).float() if first else self.entries[mode + 1]
+        self._measure(good)
+        self._ways()
+
+    def _measure(self, good: Sequence[Episode]) -> None:
+        """How far an action of length one moves the state."""
+        moved = np.concatenate([np.diff(one.obs[STATE], axis=0)[: len(one)] for one in good])
+        action = np.concatenate([one.action[: len(one.obs[STATE]) - 1] for one in good])
+        self.gain.fill_(float((moved * action).sum() / max(1e-9, (action**2).sum())))
+        reach = float((self.classifier.centre.abs() + self.classifier.spread).max())
+        self.edge.fill_(reach)
+
+    def _ways(self) -> None:
+        """From everywhere in the first mode into the one after it, clear of the others."""
+        edge, target = float(self.edge), int(self.following[0])
+        cells = torch.from_numpy(centres(CELLS, edge)).float().to(self.edge.device)
+        mode = self.modes_of(cells).cpu().numpy()
+        near = widened((mode != 0) & (mode != target), self.clearance, edge)
+        goal = (mode == target) & ~near
+        goal = goal if goal.any() else mode == target
+        # Where the classifier knows no such mode, straight to where it is said to begin.
+        straight = self.entries[target].cpu().numpy()
+        ahead = Wavefront.to(goal, near, edge).ahead if goal.any() else np.tile(straight, (CELLS, CELLS, 1))
+        self.ahead.copy_(torch.from_numpy(ahead).float())
+
+    def act(self, obs: dict[str, Tensor]) -> Tensor:
+        state = obs[STATE][:, -1].float()
+        mode = self.modes_of(state)
+        heading = self.aims(state, mode) - state
+        # At full speed, but for the last step to the end.
+        pull = heading / torch.maximum(heading.norm(dim=-1, keepdim=True), self.gain).clamp(min=1e-9)
+        if self.policies is None:
+            action = pull
+        else:
+            action = self.policies(state, mode) + self.attraction * pull
+            action = action / action.norm(dim=-1, keepdim=True).clamp(min=1.0)
+        return self.turned_aside(state, mode, action).unsqueeze(1)
+
+    def aims(self, state: Tensor, mode: Tensor) -> Tensor:
+        """Where to head for: along the way out of the first mode, then some way beyond the entry of the next."""
+        x, y = cells_of(state.cpu().numpy(), CELLS, float(self.edge))
+        following = self.following[mode]
+        entry = self.entries[following]
+        beyond = self.entries[self.following[following]] - entry
+        beyond = BEYOND * self.gain * beyond / beyond.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+        return torch.where((mode == 0)[:, None], self.ahead[x, y], entry + beyond)
+
+    def turned_aside(self, state: Tensor, mode: Tensor, action: Tensor) -> Tensor:
+        """The action, turned by the least angle at which it enters no forbidden mode."""
+        angle = torch.deg2rad(torch.tensor(TURNS, dtype=torch.float32, device=state.device))[:, None]
+        cosine, sine = angle.cos(), angle.sin()
+        x, y = action[:, 0], action[:, 1]
+        turned = torch.stack([cosine * x - sine * y, sine * x + cosine * y], -1)
+        allowed = self.classifier.feasible[mode, self.modes_of(state + self.gain * turned)] >= 0
+        first = allowed.float().argmax(0)  # where none is allowed, straight on
+        return turned[first, torch.arange(len(state), device=state.device)]
