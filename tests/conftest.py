@@ -110,6 +110,18 @@ def text_demos() -> Demos:
 
 
 @pytest.fixture(scope="session")
+def crafting_demos() -> Demos:
+    """Six traces of the curious expert of the crafting world, for methods that read observations as symbols."""
+    from imitari.core.interaction import interact
+    from imitari.envs import task_named
+    from imitari.envs.crafting import Curious, layout
+
+    task = task_named("crafting/pogo-6")
+    world = task.make(6)
+    return Demos.from_episodes(interact(Curious(layout("pogo-6")), world, range(6)), task.spec, Provenance("crafting"))
+
+
+@pytest.fixture(scope="session")
 def random_demos() -> Demos:
     """Twelve episodes of unequal length (one of a single step) with random numbers and a picture."""
     rng = np.random.default_rng(0)

@@ -25,7 +25,7 @@ def trace(name: str, demos: Demos) -> dict[str, float]:
     kind = method_class(name)
     method = kind.from_json({**kind.smoke, **({} if kind.exact else {"steps": 20})})
     run = Run(show=False, report_every=5, precision="fp32")
-    special = {"map": "tunnels/10", "text": "expressions"}
+    special = {"symbols": "crafting/pogo-6", "map": "tunnels/10", "text": "expressions"}
     plain = "slippery_grid" if kind.exact else "two_ways"
     world = next((special[need] for need in special if need in kind.needs), plain)
     agent = method.fit(demos.keep(range(6)), run, task_named(world))
@@ -37,11 +37,17 @@ def trace(name: str, demos: Demos) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", sorted(entries("methods")))
 def test_twenty_updates_are_the_recorded_ones(
-    name: str, small_demos: Demos, grid_demos: Demos, seen_demos: Demos, map_demos: Demos, text_demos: Demos
+    name: str,
+    small_demos: Demos,
+    grid_demos: Demos,
+    seen_demos: Demos,
+    map_demos: Demos,
+    text_demos: Demos,
+    crafting_demos: Demos,
 ) -> None:
     golden = json.loads(FILE.read_text()) if FILE.exists() else {}
     kind = method_class(name)
-    special = {"image": seen_demos, "map": map_demos, "text": text_demos}
+    special = {"symbols": crafting_demos, "image": seen_demos, "map": map_demos, "text": text_demos}
     demos = next((special[need] for need in special if need in kind.needs), grid_demos if kind.exact else small_demos)
     seen = trace(name, demos)
     if os.environ.get("IMITARI_RECORD"):
