@@ -119,7 +119,7 @@ class Fitting:
         longest: tokens of a text.
         packed: the training part in tokens; prompts: its prompts alone.
         sampler: of the training part.
-            scale: takes batches to the device.
+        scale: takes batches to the device.
         every: steps between checks.
     """
 
