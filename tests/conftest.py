@@ -110,6 +110,17 @@ def text_demos() -> Demos:
 
 
 @pytest.fixture(scope="session")
+def trial_demos() -> Demos:
+    """Six walks through a chain of polygons, for methods that try them again with changes."""
+    from imitari.core.interaction import interact
+    from imitari.envs import task_named
+
+    task = task_named("polygons/3-0")
+    world = task.make(6)
+    return Demos.from_episodes(interact(task.expert(world), world, range(6)), task.spec, Provenance("polygons/3-0"))
+
+
+@pytest.fixture(scope="session")
 def crafting_demos() -> Demos:
     """Six traces of the curious expert of the crafting world, for methods that read observations as symbols."""
     from imitari.core.interaction import interact

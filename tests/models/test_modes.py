@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imitari.core.batch import Batch
 from imitari.language.plans import chain
-from imitari.models.modes import SUCCEEDED, ModeClassifier, Weights
+from imitari.models.modes import SHARPNESS, SUCCEEDED, ModeClassifier, Weights
 
 
 def test_the_matrix_of_five_modes_is_the_published_one() -> None:
@@ -61,6 +61,7 @@ def test_the_loss_equals_a_plain_loop() -> None:
 def line_classifier() -> ModeClassifier:
     """On the line: guess 0 calls everything the first mode; guess 1 has borders at 1 and 2."""
     net = ModeClassifier(1, chain(3), guesses=2, hidden=2)
+    net.spread.fill_(SHARPNESS)  # states are then what the network sees
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()

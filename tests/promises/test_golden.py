@@ -25,7 +25,12 @@ def trace(name: str, demos: Demos) -> dict[str, float]:
     kind = method_class(name)
     method = kind.from_json({**kind.smoke, **({} if kind.exact else {"steps": 20})})
     run = Run(show=False, report_every=5, precision="fp32")
-    special = {"symbols": "crafting/pogo-6", "map": "tunnels/10", "text": "expressions"}
+    special = {
+        "symbols": "crafting/pogo-6",
+        "map": "tunnels/10",
+        "text": "expressions",
+        "trials": "polygons/3-0-replay",
+    }
     plain = "slippery_grid" if kind.exact else "two_ways"
     world = next((special[need] for need in special if need in kind.needs), plain)
     agent = method.fit(demos.keep(range(6)), run, task_named(world))
@@ -43,11 +48,18 @@ def test_twenty_updates_are_the_recorded_ones(
     seen_demos: Demos,
     map_demos: Demos,
     text_demos: Demos,
+    trial_demos: Demos,
     crafting_demos: Demos,
 ) -> None:
     golden = json.loads(FILE.read_text()) if FILE.exists() else {}
     kind = method_class(name)
-    special = {"symbols": crafting_demos, "image": seen_demos, "map": map_demos, "text": text_demos}
+    special = {
+        "symbols": crafting_demos,
+        "image": seen_demos,
+        "map": map_demos,
+        "text": text_demos,
+        "trials": trial_demos,
+    }
     demos = next((special[need] for need in special if need in kind.needs), grid_demos if kind.exact else small_demos)
     seen = trace(name, demos)
     if os.environ.get("IMITARI_RECORD"):

@@ -37,6 +37,10 @@ def writes(name: str) -> bool:
     return "text" in method_class(name).needs
 
 
+def tries(name: str) -> bool:
+    return "trials" in method_class(name).needs
+
+
 def plans(name: str) -> bool:
     return "symbols" in method_class(name).needs
 
@@ -47,6 +51,8 @@ def task(name: str) -> Task:
         return task_named("crafting/pogo-6")
     if writes(name):
         return task_named("expressions")
+    if tries(name):
+        return task_named("polygons/3-0-replay")
     return task_named("slippery_grid" if exact(name) else "tunnels/10" if reads_maps(name) else "two_ways")
 
 
@@ -58,12 +64,15 @@ def small_demos(
     seen_demos: Demos,
     map_demos: Demos,
     text_demos: Demos,
+    trial_demos: Demos,
     crafting_demos: Demos,
 ) -> Demos:
     if plans(name):
         return crafting_demos
     if writes(name):
         return text_demos
+    if tries(name):
+        return trial_demos
     if sees(name):
         return seen_demos
     if reads_maps(name):

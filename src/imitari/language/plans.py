@@ -29,8 +29,8 @@ Answer with one JSON object and nothing else:
 
 def chain(modes: int) -> list[list[float]]:
     """Feasibility of direct steps between modes in a row: 0 within one, to the next, back; -m where m are left out."""
-    if modes < 2:
-        raise UserError(f"modes is {modes}: a plan has at least 2")
+    if modes < 1:
+        raise UserError(f"modes is {modes}: a plan has at least 1")
     # From the last two modes nothing is left to skip.
     return [[float(min(0, here + 1 - there)) for there in range(modes)] for here in range(modes)]
 

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from imitari.core.batch import Batch
+from imitari.core.errors import UserError
 from imitari.learn.learner import Learner
 
 FORBIDDEN = -0.5  # a step whose feasibility is below this counts as forbidden
+SHARPNESS = 8.0  # half the range of states in the units of the network: the first guesses then have sharp borders
 SUCCEEDED = "succeeded"
 
 
@@ -73,7 +75,7 @@ class ModeClassifier(Learner):
 
     def log_chances(self, states: Tensor) -> Tensor:
         """States (..., D) to log p (..., G, K)."""
-        inside = (states - self.centre) / self.spread
+        inside = SHARPNESS * (states - self.centre) / self.spread
         return functional.log_softmax(self.net(inside).float().unflatten(-1, (self.guesses, self.modes)), -1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -127,3 +129,29 @@ class ModeClassifier(Learner):
 def step_feasibility(chance: Tensor, feasible: Tensor) -> Tensor:
     """p_t^T F p_{t+1} of consecutive states: chances (B, T, G, K) to (B, T - 1, G), 0 where surely feasible."""
     return ((chance[:, :-1] @ feasible) * chance[:, 1:]).sum(-1)
+
+
+def successors(feasible: Sequence[Sequence[float]]) -> list[int]:
+    """The mode to go to from each of K modes: along a way of fewest steps that are possible to the last one.
+
+    From the last it is K, which stands for the end.
+
+    Raises:
+        UserError: when the last mode cannot be reached from one.
+    """
+    count = len(feasible)
+    steps = [0 if mode == count - 1 else count for mode in range(count)]
+    following = [count] * count
+    for _ in range(count):
+        for here, row in enumerate(feasible[:-1]):
+            best = min(
+                (there for there in range(count) if row[there] == 0), key=lambda there: steps[there], default=here
+            )
+            if steps[best] + 1 < steps[here]:
+                steps[here], following[here] = steps[best] + 1, best
+    for mode in range(count - 1):
+        if following[mode] == count:
+            raise UserError(
+                f"the plan leads nowhere: from mode {mode + 1} no possible steps lead to the last one, see 'feasible'"
+            )
+    return following

@@ -220,7 +220,7 @@ class Navigator(Learner):
         """Entries, ways and the length of a step, from the successes."""
         paths = [one.obs[STATE] for one in good]
         device = self.entries.device
-        found = [self.modes_of(torch.from_numpy(path).float().to(device)).cpu().numpy() for path in paths]
+        found = [self.modes_of(torch.tensor(path, dtype=torch.float32, device=device)).cpu().numpy() for path in paths]
         modes = self.classifier.modes
         whole = [number for number, mode in enumerate(found) if set(range(modes)) <= set(mode.tolist())]
         used = whole or range(len(paths))
