@@ -21,7 +21,7 @@ def test_without_a_name_the_claims_are_listed(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["claim", "two_side"], "did you mean two_sided?"),
+        (["claim", "two_side"], "did you mean two_sided"),
         (["claim", "two_sided", "--budget", "huge"], "no budget 'huge'"),
         (["claim", "two_sided", "--seeds", "a:b"], "not a range of seeds"),
         (["claim", "two_sided", "--set", "steps=3"], "must read ARM.FIELD=VALUE"),
