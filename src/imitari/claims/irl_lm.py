@@ -270,9 +270,9 @@ CLAIM = Claim(
     },
     metric="total",
     run_arm=run_arm,
-    notes="Every arm has 600 expressions (six of every number), a model of 0.1 M weights, and 1300 steps of batch 64 at "
-    "a rate of 4e-3 that falls as a cosine; 3000 steps at 1e-3, the specification's, cost more than twice as much "
-    "and over-fit alike (full budget). Return is nats a token on fresh texts (ten of every number) for the arms "
+    notes="Every arm has 600 expressions (six of every number), a model of 0.1 M weights, and 1300 steps of batch 64 "
+    "at a rate of 4e-3 that falls as a cosine; the specification's 3000 steps at 1e-3 cost more than twice as much "
+    "and are the full budget's. Return is nats a token on fresh texts (ten of every number) for the arms "
     "that are trained, less is better. Above: mean height of the frontier of valid against distinct shares "
     "(copies of the irl arms at three moments) over the baseline's, over the distinct shares that the baseline's "
     "copies span. Widest: largest distinct share among irl arms less that among the others, each with at least 80 "
