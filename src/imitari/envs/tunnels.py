@@ -25,7 +25,7 @@ MAP = "observation.map"
 
 
 def ids() -> list[str]:
-    return [*(str(side) for side in SIDES), f"10{OTHER}"]
+    return [*(str(side) for side in SIDES), f"13{OTHER}"]
 
 
 def task(name: str, limit: int | None = None) -> Task:
