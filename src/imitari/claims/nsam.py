@@ -19,8 +19,10 @@ from imitari.jobs.demonstrations import demonstrate
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
 from imitari.learn.run import Run
-from imitari.methods.planning.nsam import PlanningLearner
+from imitari.plan.action_models import LearnedModel
+from imitari.plan.following import PlanFollower
 from imitari.plan.grounding import World
+from imitari.plan.planners import planner_named
 from imitari.plan.validation import execute
 
 HOME, LARGER, LARGEST = "crafting/pogo-6", "crafting/pogo-10", "crafting/sword-15"
@@ -103,9 +105,9 @@ def learned(run: ArmRun, condition: Condition) -> tuple[Agent, Task]:
 def invalid_plans(run: ArmRun, agent: Agent, task: Task) -> list[Outcome]:
     """Of every start whether the plan, carried out by the true rules, is refused or misses the goal. `length`: of the
     plan."""
-    learner = agent.learner
-    assert isinstance(learner, PlanningLearner)
-    follower = learner.follower
+    model = LearnedModel.from_json(agent.learner.parts()["model"])
+    assert task.symbols is not None
+    follower = PlanFollower(model, task.symbols, planner_named("breadth_first", 60.0, STATES["states"]), task.limit, 1)
     truth = World(layout(task.name.partition("/")[2]).domain(), follower.reading.problem.objects)
     world = task.make(len(run.starts))
     obs, _ = world.reset(seed=list(run.starts))

@@ -14,8 +14,8 @@ and a fact of the constant are one, and what changed cannot be told.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from imitari.core.episode import Array
 from imitari.plan.grounding import Vocabulary
 from imitari.plan.model import OBJECT, Action, Condition, Domain, Fact, Signature, Step
 from imitari.plan.numeric_models import NumericModel, numeric_model
+from imitari.plan.pddl import domain_text, read_domain, read_plan
 from imitari.plan.traces import Transitions
 
 # Words that an action may speak of: action -> names of functions; of actions not named, all.
@@ -71,6 +72,20 @@ class LearnedModel:
         binding = dict(zip(names, step.objects, strict=True))
         origin = self.origin[step.action]
         return Step(origin.action, tuple(binding.get(term, term) for term in origin.objects))
+
+    def to_json(self) -> dict[str, Any]:
+        """PDDL, a line each, and what belongs to it."""
+        return {
+            "domain": domain_text(self.domain).splitlines(),
+            "origin": {name: str(step) for name, step in self.origin.items()},
+            "reports": [asdict(report) for report in self.reports],
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> LearnedModel:
+        origin = {str(name): read_plan(text)[0] for name, text in data["origin"].items()}
+        reports = tuple(Report(**one) for one in data["reports"])
+        return LearnedModel(read_domain("\n".join(data["domain"]), "field 'domain'"), origin, reports)
 
 
 class ActionModelLearner:

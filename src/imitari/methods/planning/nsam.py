@@ -30,10 +30,8 @@ from imitari.learn.cloning import described, finished
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, Need
 from imitari.learn.run import Run
-from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative, Report
+from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative
 from imitari.plan.following import Followed, PlanFollower
-from imitari.plan.model import Step
-from imitari.plan.pddl import domain_text, read_domain, read_plan
 from imitari.plan.planners import PlannerName, planner_named
 from imitari.plan.reading import Reading
 
@@ -83,12 +81,7 @@ class PlanningLearner(Learner):
     def parts(self) -> dict[str, Any]:
         if self.model is None or self.symbols is None:
             return {}
-        return {
-            "domain": domain_text(self.model.domain).splitlines(),
-            "origin": {name: str(step) for name, step in self.model.origin.items()},
-            "reports": [dataclasses.asdict(report) for report in self.model.reports],
-            "symbols": self.symbols.to_json(),
-        }
+        return {"model": self.model.to_json(), "symbols": self.symbols.to_json()}
 
 
 @dataclass(frozen=True)
@@ -116,11 +109,8 @@ class ActionModels(Method):
         return PlanningLearner(self)
 
     def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> PlanningLearner:
-        origin: dict[str, Step] = {name: read_plan(text)[0] for name, text in parts["origin"].items()}
-        reports = tuple(Report(**one) for one in parts["reports"])
-        domain = read_domain("\n".join(parts["domain"]), "field 'domain'")
         learner = self.learner(spec)
-        learner.model, learner.symbols = LearnedModel(domain, origin, reports), Symbols.from_json(parts["symbols"])
+        learner.model, learner.symbols = LearnedModel.from_json(parts["model"]), Symbols.from_json(parts["symbols"])
         return learner
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
