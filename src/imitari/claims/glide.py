@@ -1,0 +1,169 @@
+"""A policy that goes mode by mode reaches the goal after disturbances that a cloned policy does not survive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imitari.core.demos import Demos, Provenance
+from imitari.core.outcome import Outcome
+from imitari.core.spec import Spec
+from imitari.core.task import Task
+from imitari.data.counterfactual import replays
+from imitari.envs import task_named
+from imitari.envs.polygons import Chain, layout
+from imitari.evaluate.rollout import rollout
+from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Level, training_starts
+from imitari.jobs.demonstrations import demonstrate
+from imitari.jobs.sharing import alone_in
+from imitari.jobs.training import TrainRequest, train
+from imitari.learn.agent import Agent
+from imitari.learn.run import Run
+from imitari.methods.planning.glide import GroundedPlan, Navigator
+
+DISTURBED = ", disturbed"  # suffix of an arm
+POLICY: dict[str, Any] = {"hidden": [128, 128], "steps": 2_000}
+SKILLS: dict[str, Any] = {"controller": "imitation"}
+STRAIGHT: dict[str, Any] = {"controller": "geometric"}
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cloned": ("bc", POLICY),
+    "cloned trials": ("bc", POLICY),
+    "attracted": ("glide", {**SKILLS, "modes": 1, "steps": 1}),
+    "geometric": ("glide", SKILLS),  # the weights of the next one
+    "imitation": ("glide", SKILLS),
+    "true, geometric": ("glide", {**STRAIGHT, "steps": 1}),
+    "true, imitation": ("glide", {**SKILLS, "steps": 1}),
+}
+
+# ---------------------------------------------------------------- the true modes in the place of learned ones
+
+
+@dataclass(frozen=True)
+class TrueModes(GroundedPlan):
+    layout: int = 0  # number of the task's layout
+
+    def learner(self, spec: Spec) -> Navigator:
+        return Told(self, spec, layout(self.modes, self.layout))
+
+
+class Told(Navigator):
+    """Is told the mode of every state."""
+
+    def __init__(self, method: GroundedPlan, spec: Spec, chain: Chain) -> None:
+        super().__init__(method, spec)
+        self.chain = chain
+
+    def modes_of(self, states: Tensor) -> Tensor:
+        return torch.from_numpy(self.chain.modes_of(states.cpu().double().numpy())).to(states.device)
+
+
+# ---------------------------------------------------------------- data and agents of a training seed
+
+
+def where(run: ArmRun, kind: str = "") -> Task:
+    """Every training seed has a layout of its own."""
+    return task_named(f"polygons/{run.budget.demos['modes']}-{run.seed}{kind}")
+
+
+def walked(run: ArmRun) -> Demos:
+    return demonstrate(where(run), training_starts(run.seed, run.budget.demos["walks"]))
+
+
+def tried(run: ArmRun) -> Demos:
+    """The demonstrations, and the changed ones that succeeded: those that the modes are learned from too."""
+    demos = walked(run)
+    good, _ = replays(where(run, "-replay"), demos, run.budget.demos["trials"], run.seed)
+    return Demos.from_episodes([*demos, *good], demos.spec, Provenance("changed demonstrations", "memory", ()))
+
+
+def acting(run: ArmRun, arm: str) -> Agent:
+    """The agent of an arm."""
+    settings = {**CLAIM.settings(arm, run.budget), **(run.settings if run.arm == arm else {})}
+    if ARMS[arm][0] == "glide":
+        settings = {"modes": run.budget.demos["modes"], "trials": run.budget.demos["trials"], **settings}
+    if arm.startswith("true"):
+        method = TrueModes.from_json({**settings, "layout": run.seed})
+        place = Run(seed=run.seed, show=False)
+        return method.fit(walked(run), place, where(run, "-replay"))
+    if arm == "geometric":
+        return without_policies(trained(run, "imitation", settings))
+    return trained(run, arm, settings)
+
+
+def trained(run: ArmRun, arm: str, settings: dict[str, Any]) -> Agent:
+    """Trained by whichever of the arms that use it is first."""
+    folder = shared(run, arm)
+    with alone_in(folder):
+        if not (folder / "agent.json").exists():
+            method = ARMS[arm][0]
+            demos, task = tried(run) if arm == "cloned trials" else walked(run), where(run, "-replay")
+            request = TrainRequest(method, settings, task=task.name, seed=run.seed, holdout=0, show=False)
+            train(request, folder, demos, task)
+    return Agent.load(folder)
+
+
+def shared(run: ArmRun, what: str) -> Path:
+    return run.folder.parent.parent / "shared" / what.replace(" ", "-") / run.folder.name
+
+
+def without_policies(agent: Agent) -> Agent:
+    """The same modes with the geometric controller."""
+    assert isinstance(agent.method, GroundedPlan)
+    method = replace(agent.method, **STRAIGHT)
+    learner = method.learner(agent.spec)
+    learner.load_state_dict({key: agent.learner.state_dict()[key] for key in learner.state_dict()})
+    return Agent(method, learner, agent.scaler, agent.spec, agent.facts)
+
+
+def run_arm(run: ArmRun) -> list[Outcome]:
+    agent = acting(run, run.arm.removesuffix(DISTURBED))
+    task = where(run, "-disturbed" if run.arm.endswith(DISTURBED) else "")
+    return [Outcome.of(episode, run.arm, task.name, run.seed) for episode in rollout(agent, task, run.starts)]
+
+
+# ---------------------------------------------------------------- what is compared, and what must come out
+
+SMALL: dict[str, Any] = {"steps": 5, "batch": 8}
+TINY: dict[str, Any] = {**SMALL, "guesses": 2, "hidden": 16, "policy_steps": 5}
+
+
+def everywhere(cloning: dict[str, Any], modes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings of a budget for the arms that clone and for those with modes, disturbed or not."""
+    told = {key: value for key, value in modes.items() if key != "steps"}
+    each = {
+        name: cloning if method == "bc" else told if "steps" in settings else modes
+        for name, (method, settings) in ARMS.items()
+    }
+    return each | {f"{name}{DISTURBED}": settings for name, settings in each.items()}
+
+
+CLAIM = Claim(
+    paper="Wang, Wang, Mao, Hagenow & Shah 2024, Grounding Language Plans in Demonstrations Through Counterfactual "
+    "Perturbations",
+    sentence="From five demonstrations and trials of which only success or failure is known, modes are learned with "
+    "which a policy comes to the goal from anywhere and after being moved, where cloned policies do not.",
+    arms={f"{name}{kind}": Arm(*arm) for name, arm in ARMS.items() for kind in ("", DISTURBED)},
+    task="polygons/3-0",
+    criteria=(
+        Level("cloned", at_least=0.85),
+        Level("cloned, disturbed", at_most=0.35),
+        Level("cloned trials, disturbed", at_most=0.35),
+        Level("geometric, disturbed", at_least=0.75),
+        Level("imitation, disturbed", at_least=0.75),
+        Level("true, geometric, disturbed", at_least=0.9),
+        Level("true, imitation, disturbed", at_least=0.9),
+    ),
+    budgets={
+        "smoke": Budget(range(2), 3, {"modes": 3, "walks": 2, "trials": 15}, everywhere(SMALL, TINY), minutes=0.3),
+        "quick": Budget(range(5), 100, {"modes": 3, "walks": 5, "trials": 500}, minutes=15),
+        "full": Budget(
+            range(9), 100, {"modes": 5, "walks": 5, "trials": 500}, everywhere({}, {"steps": 20_000}), minutes=120
+        ),
+    },
+    run_arm=run_arm,
+    notes="",
+)
