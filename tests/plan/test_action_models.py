@@ -57,6 +57,41 @@ def test_no_plan_of_a_learned_model_is_invalid() -> None:
     assert not unsafe  # the assumptions hold here, so that nothing is left out
 
 
+def test_what_is_allowed_is_possible_and_does_what_was_predicted() -> None:
+    """The same for single steps, in every state around those that were seen: all that the learned model allows."""
+    allowed = 0
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 0x57E9])
+        truth = random_domain(rng)
+        world = World(truth, OBJECTS)
+        learner = ActionModelLearner(truth)
+        walks = [random_walk(rng, world, random_state(rng, world), 4) for _ in range(rng.integers(2, 12))]
+        for walk in walks:
+            learner.observe(walk)
+        model, seen = learner.model(), States.joined([walk.before for walk in walks])
+        if not len(seen):
+            continue
+        rows = rng.integers(0, len(seen), 200)
+        facts, values = seen.facts[rows], seen.values[rows]
+        facts ^= rng.random(facts.shape) < 0.05
+        values += rng.integers(-2, 3, values.shape) * (rng.random(values.shape) < 0.3)
+        states = States(facts, values)
+        mine = World(model.domain, OBJECTS)
+        for schema in mine.schemas.values():
+            rows, bindings = schema.matches(states)
+            predicted = schema.apply(states, bindings, rows)
+            for number, row in enumerate(rows.tolist()):
+                named = tuple(mine.vocabulary.objects[n] for n in bindings[number])
+                step = model.true_step(Step(schema.action.name, named))
+                true, binding, here = world.schemas[step.action], world.binding(step), np.array([row])
+                assert true.allowed(states, binding, here)[0], f"seed {seed}: {step}"
+                happened = true.apply(states, binding, here)
+                np.testing.assert_array_equal(happened.facts[0], predicted.facts[number], f"seed {seed}: {step}")
+                np.testing.assert_allclose(happened.values[0], predicted.values[number], atol=1e-6)
+                allowed += 1
+    assert allowed > 2000
+
+
 def test_the_property_can_fail() -> None:
     """Without the hull the same test would find invalid plans: it is the learned conditions that keep them away."""
     truth = read_domain(
