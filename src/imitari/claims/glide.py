@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from imitari.jobs.demonstrations import demonstrate
 from imitari.jobs.sharing import alone_in
 from imitari.jobs.training import TrainRequest, train
 from imitari.learn.agent import Agent
+from imitari.learn.learner import Learner
+from imitari.learn.method import Method, method_class
 from imitari.learn.run import Run
-from imitari.methods.planning.glide import GroundedPlan, Navigator
 
 DISTURBED = ", disturbed"  # suffix of an arm
 POLICY: dict[str, Any] = {"hidden": [128, 128], "steps": 2_000}
@@ -42,23 +43,19 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 # ---------------------------------------------------------------- the true modes in the place of learned ones
 
 
-@dataclass(frozen=True)
-class TrueModes(GroundedPlan):
-    layout: int = 0  # number of the task's layout
+def with_true_modes(settings: dict[str, Any], chain: Chain) -> Method:
+    """The method, told the mode of every state."""
+    kind = method_class("glide")
 
-    def learner(self, spec: Spec) -> Navigator:
-        return Told(self, spec, layout(self.modes, self.layout))
+    def modes_of(states: Tensor) -> Tensor:
+        return torch.from_numpy(chain.modes_of(states.cpu().double().numpy())).to(states.device)
 
+    def learner(method: Method, spec: Spec) -> Learner:
+        made = kind.learner(method, spec)
+        made.modes_of = modes_of  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        return made
 
-class Told(Navigator):
-    """Is told the mode of every state."""
-
-    def __init__(self, method: GroundedPlan, spec: Spec, chain: Chain) -> None:
-        super().__init__(method, spec)
-        self.chain = chain
-
-    def modes_of(self, states: Tensor) -> Tensor:
-        return torch.from_numpy(self.chain.modes_of(states.cpu().double().numpy())).to(states.device)
+    return type("TrueModes", (kind,), {"learner": learner}).from_json(settings)
 
 
 # ---------------------------------------------------------------- data and agents of a training seed
@@ -86,7 +83,7 @@ def acting(run: ArmRun, arm: str) -> Agent:
     if ARMS[arm][0] == "glide":
         settings = {"modes": run.budget.demos["modes"], "trials": run.budget.demos["trials"], **settings}
     if arm.startswith("true"):
-        method = TrueModes.from_json({**settings, "layout": run.seed})
+        method = with_true_modes(settings, layout(settings["modes"], run.seed))
         place = Run(seed=run.seed, show=False)
         return method.fit(walked(run), place, where(run, "-replay"))
     if arm == "geometric":
@@ -112,7 +109,6 @@ def shared(run: ArmRun, what: str) -> Path:
 
 def without_policies(agent: Agent) -> Agent:
     """The same modes with the geometric controller."""
-    assert isinstance(agent.method, GroundedPlan)
     method = replace(agent.method, **STRAIGHT)
     learner = method.learner(agent.spec)
     learner.load_state_dict({key: agent.learner.state_dict()[key] for key in learner.state_dict()})
