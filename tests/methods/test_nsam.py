@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imitari.core.demos import Demos
-from imitari.core.errors import UserError
+from imitari.core.errors import Missing, UserError
 from imitari.envs import task_named
 from imitari.envs.crafting import STATE, layout
 from imitari.evaluate.rollout import rollout
@@ -17,6 +17,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
 from imitari.learn.run import Run
 from imitari.methods.planning.nsam import PlanningLearner
+from imitari.plan import enhsp
 from imitari.plan.following import PlanFollower
 from imitari.plan.grounding import World
 from imitari.plan.model import Domain, Problem
@@ -116,3 +117,20 @@ def test_tasks_without_symbols_are_refused(small_demos: Demos) -> None:
         method_named("nsam", {}).fit(small_demos, Run(show=False), task_named("two_ways"))
     with pytest.raises(UserError, match="--task"):
         method_named("nsam", {}).fit(small_demos, Run(show=False), None)
+
+
+def test_enhsp_plans_with_what_was_learned(crafting_demos: Demos) -> None:
+    """What we write of a learned domain is what the planner reads: its plan is valid, and a shortest one as ours."""
+    try:
+        enhsp.parts()
+    except Missing as error:
+        pytest.skip(str(error))
+    ours, theirs = (follower_of(fitted(crafting_demos, planner=name)) for name in ("breadth_first", "enhsp_optimal"))
+    world = task_named("crafting/pogo-6").make(12)
+    obs, _ = world.reset(seed=range(500, 512))
+    states = ours.reading.states(obs)
+    problems = [ours.reading.problem_at(states, row) for row in range(12)]
+    problem = next(one for one in problems if ours.plan(one).planned.status == "solved")
+    plan = theirs.plan(problem)
+    assert execute(layout("pogo-6").domain(), problem, plan.steps).valid
+    assert len(plan.steps) == len(ours.plan(problem).steps)

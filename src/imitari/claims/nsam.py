@@ -28,7 +28,7 @@ from imitari.plan.validation import execute
 HOME, LARGER, LARGEST = "crafting/pogo-6", "crafting/pogo-10", "crafting/sword-15"
 NETWORK = {"hidden": [512, 256, 256], "lr": 3e-4, "batch": 32, "steps": 3000}
 INVALID = "no invalid plan of nsam 10"
-STATES = {"states": 2000}
+STATES = {"states": 1000}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "nsam": ("nsam", STATES),
     "no": ("nsam", STATES),

@@ -23,10 +23,10 @@ from imitari.plan.planners import Planned
 JAR = Path("ENHSP", "enhsp.jar")
 HEAP = "2g"
 OPTIMAL = ("-planner", "opt-hrmax")
-ANY = ("-planner", "sat-hadd")
+# Helpful actions and jumps: with h-add alone greedy search was trapped on learned domains that this one solves.
+ANY = ("-planner", "sat-hmrphj")
 NO_PLAN = ("problem unsolvable", "unsolvable problem", "goal is not reachable", "problem detected as unsolvable")
 EXHAUSTED = ("outofmemory", "out of memory", "timeout")
-EMPTY_GOAL = "found plan"
 
 
 def parts() -> tuple[str, Path]:
@@ -49,7 +49,7 @@ def ask(domain: Domain, problem: Problem, seconds: float = 60.0, *, optimal: boo
 
     Args:
         seconds: after which it is stopped, the start of Java (about one second) included.
-        optimal: a shortest plan (A*, h-rmax), else any (greedy search, h-add).
+        optimal: a shortest plan (A*, h-rmax), else any (greedy search, h-mrp with helpful actions).
 
     Raises:
         Missing: when Java or up-enhsp is not installed.
