@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from imitari.plan.planners import Planned
 JAR = Path("ENHSP", "enhsp.jar")
 HEAP = "2g"
 OPTIMAL = ("-planner", "opt-hrmax")
-# Helpful actions and jumps: with h-add alone greedy search was trapped on learned domains that this one solves.
-ANY = ("-planner", "sat-hmrphj")
+# Helpful actions and jumps solve what traps greedy search with h-add, but may miss a plan and say that there is none.
+HELPFUL, COMPLETE = ("-planner", "sat-hmrphj"), ("-planner", "sat-hadd")
 NO_PLAN = ("problem unsolvable", "unsolvable problem", "goal is not reachable", "problem detected as unsolvable")
 EXHAUSTED = ("outofmemory", "out of memory", "timeout")
 
@@ -49,12 +50,23 @@ def ask(domain: Domain, problem: Problem, seconds: float = 60.0, *, optimal: boo
 
     Args:
         seconds: after which it is stopped, the start of Java (about one second) included.
-        optimal: a shortest plan (A*, h-rmax), else any (greedy search, h-mrp with helpful actions).
+        optimal: a shortest plan (A*, h-rmax); else any: half of the time greedy search with helpful actions (h-mrp),
+            then without (h-add).
 
     Raises:
         Missing: when Java or up-enhsp is not installed.
         UserError: when it fails in another way, with its own words.
     """
+    if optimal:
+        return _run(domain, problem, seconds, OPTIMAL)
+    first = _run(domain, problem, seconds / 2, HELPFUL)
+    if first.status == "solved":
+        return first
+    second = _run(domain, problem, seconds - first.seconds, COMPLETE)
+    return replace(second, seconds=first.seconds + second.seconds)
+
+
+def _run(domain: Domain, problem: Problem, seconds: float, search: tuple[str, ...]) -> Planned:
     java, archive = parts()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,15 +74,7 @@ def ask(domain: Domain, problem: Problem, seconds: float = 60.0, *, optimal: boo
         (place / "domain.pddl").write_text(domain_text(domain))
         (place / "problem.pddl").write_text(problem_text(problem))
         files = ("-o", "domain.pddl", "-f", "problem.pddl", "-sp", "plan.txt", "-npm")
-        command = [
-            java,
-            "-XX:+UseSerialGC",
-            f"-Xmx{HEAP}",
-            "-jar",
-            str(archive),
-            *files,
-            *(OPTIMAL if optimal else ANY),
-        ]
+        command = [java, "-XX:+UseSerialGC", f"-Xmx{HEAP}", "-jar", str(archive), *files, *search]
         try:
             done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
