@@ -75,8 +75,16 @@ class ModeClassifier(Learner):
 
     def log_chances(self, states: Tensor) -> Tensor:
         """States (..., D) to log p (..., G, K)."""
+        each = self._by_guess(states.reshape(-1, states.shape[-1]))
+        return each.permute(2, 0, 1).unflatten(0, states.shape[:-1])
+
+    def _by_guess(self, states: Tensor) -> Tensor:
+        """States (N, D) to log p (G, K, N): in this order the few modes cost no more than their arithmetic."""
         inside = SHARPNESS * (states - self.centre) / self.spread
-        return functional.log_softmax(self.net(inside).float().unflatten(-1, (self.guesses, self.modes)), -1)
+        first, between, last = self.net
+        assert isinstance(last, nn.Linear)
+        scores = torch.addmm(last.bias.unsqueeze(1), last.weight, between(first(inside)).T)
+        return functional.log_softmax(scores.float().unflatten(0, (self.guesses, self.modes)), 1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """0.1 of the mean and 0.9 of the least over the guesses of the explanation loss.
@@ -92,25 +100,25 @@ class ModeClassifier(Learner):
 
     def explanation(self, paths: Tensor, succeeded: Tensor) -> Tensor:
         """Loss (G,) of each guess: how badly it explains which paths (B, T, D) succeeded (B,)."""
-        log_chance = self.log_chances(paths)
+        log_chance = self._by_guess(paths.flatten(0, 1)).unflatten(-1, paths.shape[:2])
         step = step_feasibility(log_chance.exp(), self.feasible)
-        first, last = -log_chance[:, 0, :, 0], -log_chance[:, -1, :, -1]
+        first, last = -log_chance[:, 0, :, 0], -log_chance[:, -1, :, -1]  # guess, mode, path, point
         good, bad = succeeded, ~succeeded
         weights = self.weights
         return (
-            -weights.success * step[good].mean((0, 1))
-            + weights.failure * step[bad].sum(1).clamp(min=-1.0).mean(0)
-            + weights.first * (first[good].mean(0) + first[bad].mean(0))
-            + weights.last * (last[good].mean(0) + last[bad].mean(0))
+            -weights.success * step[:, good].mean((1, 2))
+            + weights.failure * step[:, bad].sum(2).clamp(min=-1.0).mean(1)
+            + weights.first * (first[:, good].mean(1) + first[:, bad].mean(1))
+            + weights.last * (last[:, good].mean(1) + last[:, bad].mean(1))
         )
 
     @torch.no_grad()
     def predicted(self, paths: Tensor) -> Tensor:
         """Whether each guess expects each path (B, T, D) to succeed: no forbidden step, and the end in the last mode.
         (B, G) bool."""
-        chance = self.log_chances(paths).exp()
-        allowed = (step_feasibility(chance, self.feasible) >= FORBIDDEN).all(1)
-        return allowed & (chance[:, -1].argmax(-1) == self.modes - 1)
+        chance = self._by_guess(paths.flatten(0, 1)).unflatten(-1, paths.shape[:2]).exp()
+        allowed = (step_feasibility(chance, self.feasible) >= FORBIDDEN).all(2)
+        return (allowed & (chance[..., -1].argmax(1) == self.modes - 1)).T
 
     def choose(self, paths: Tensor, succeeded: Tensor) -> Tensor:
         """Keeps the guess that predicts best which of the held-out paths succeeded; the accuracies (G,) of all."""
@@ -127,8 +135,9 @@ class ModeClassifier(Learner):
 
 
 def step_feasibility(chance: Tensor, feasible: Tensor) -> Tensor:
-    """p_t^T F p_{t+1} of consecutive states: chances (B, T, G, K) to (B, T - 1, G), 0 where surely feasible."""
-    return ((chance[:, :-1] @ feasible) * chance[:, 1:]).sum(-1)
+    """p_t^T F p_{t+1} of consecutive states: chances (G, K, B, T) to (G, B, T - 1), 0 where surely feasible."""
+    reached = (feasible.T @ chance.flatten(2)).view_as(chance)
+    return (reached[..., :-1] * chance[..., 1:]).sum(1)
 
 
 def successors(feasible: Sequence[Sequence[float]]) -> list[int]:
