@@ -161,7 +161,7 @@ CLAIM = Claim(
         ),
     },
     run_arm=run_arm,
-    notes="Every training seed has a layout of its own: two polygons in a chain, as in the paper's released code but ours. "
+    notes="Every training seed has a layout of its own: two polygons in a chain, as in the paper's code, but ours. "
     "'disturbed': starts anywhere outside, and up to three jumps back outside; else starts are as in the "
     "demonstrations. 'cloned' learns from the five demonstrations, 'cloned trials' from the 500 changed ones that "
     "succeeded too, 'attracted' is cloning of these with a pull to the end of the task and no modes. 'geometric' and "

@@ -187,8 +187,8 @@ CLAIM = Claim(
     },
     metric="total",
     run_arm=run_arm,
-    notes="Every training seed has a layout of its own. 'grounded' is the mean intersection over union of the modes but "
-    "the first with their true regions on a 200 x 200 grid, 'least' the least of them; 'accuracy' the share of 400 "
+    notes="Every training seed has a layout of its own. 'grounded' is the mean intersection over union of all modes "
+    "but the first with their true regions on a 200 x 200 grid, 'least' the least of them; 'accuracy' the share of 400 "
     "fresh trials whose success the chosen guess foretells. All are of the guess that was chosen by held-out trials. "
     "Only mode 1, the surroundings, is left out of the means, since it covers most of the plane. What success does "
     "not depend on cannot be found: the first polygon may be entered from everywhere and left again, so that trials "
