@@ -27,11 +27,12 @@ from imitari.learn.method import Method, method_class
 from imitari.learn.run import Run
 
 DISTURBED = ", disturbed"  # suffix of an arm
-POLICY: dict[str, Any] = {"hidden": [128, 128], "steps": 2_000}
+POLICY: dict[str, Any] = {"hidden": [128, 128], "schedule": "cosine", "steps": 2_000}
+FEW: dict[str, Any] = {**POLICY, "steps": 300}  # with more, five demonstrations are learned by heart
 SKILLS: dict[str, Any] = {"controller": "imitation"}
 STRAIGHT: dict[str, Any] = {"controller": "geometric"}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "cloned": ("bc", POLICY),
+    "cloned": ("bc", FEW),
     "cloned trials": ("bc", POLICY),
     "attracted": ("glide", {**SKILLS, "modes": 1, "steps": 1}),
     "geometric": ("glide", SKILLS),  # the weights of the next one
