@@ -161,8 +161,9 @@ CLAIM = Claim(
             {name: {"steps": 20} for name in CONDITIONS if name[:2] == "bc"},
             minutes=0.3,
         ),
-        "quick": Budget(range(5), 60, minutes=15),
-        "full": Budget(range(10), 200, minutes=120),
+        # Seed 0 was seen with an earlier expert: see the notes.
+        "quick": Budget(range(5, 10), 60, minutes=15),
+        "full": Budget(range(5, 15), 200, minutes=120),
     },
     run_arm=run_arm,
     notes="Arms: method, traces, and where it is tested if not on 6x6. The paper gives curves and no numbers that we "
@@ -172,5 +173,7 @@ CLAIM = Claim(
     "and also forty shortest plans, from which it learns better. The planner is our own search; the task says which "
     "numbers an action reads, except in the arm named all numbers. On the larger map cloning is trained on traces "
     "padded to its size. GAIL and deep Q-networks, baselines of the paper, are not compared. 60 starts in the place of "
-    "40, and as many on the larger maps in the place of 20.",
+    "40, and as many on the larger maps in the place of 20. A run on seeds 0 to 4 was stopped after seed 0, where nsam "
+    "10 solved 28 of 60: the expert of then also varied taps and sacks, so that the hull of the last action had three "
+    "dimensions for ten points. It was changed on tuning seeds, and the judging seeds are others.",
 )

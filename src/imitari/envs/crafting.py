@@ -172,6 +172,8 @@ class CraftingWorld(BatchedWorld):
         self.at_tree = np.array([recipe.where == "tree" for recipe in recipes])
         self.at_table = np.array([recipe.where == "table" for recipe in recipes])
         self.breaks = np.array([recipe.breaks for recipe in recipes])
+        given = GOALS[crafting.goal].given
+        self.raw = np.array([any(recipe.changes.get(item, 0) > 0 for item in given) for recipe in recipes])
 
     def start(self, rng: np.random.Generator) -> State:
         """Draws until the problem is solvable within the limit."""
@@ -313,8 +315,8 @@ def expert(world: World, crafting: Crafting) -> Stateless:
 
 
 class Curious:
-    """An expert that shows what can be done: for a while it does one and the same thing, then another, as long as the
-    goal can still be reached within the limit.
+    """An expert that shows what can be done: for a while it gathers or works one raw thing, then another, as long as
+    the goal can still be reached within the limit.
 
     Args:
         crafting: which task.
@@ -347,7 +349,7 @@ class Curious:
         rng, cells, possible = memory["rng"], self.crafting.cells, self.world.possible(state)[0]
         trees = np.flatnonzero(possible[:cells] & (state["blocks"][0] == TREE)) if cells else np.zeros(0, np.int64)
         options = possible[cells:] | (self.world.at_tree & self.world.has(state["items"])[0] & bool(len(trees)))
-        options[self.crafting.recipes.index(f"craft_{self.crafting.goal}")] = False
+        options &= self.world.raw
         thing = memory["thing"][row]
         if thing < 0 or not options[thing] or rng.random() > self.lasting:
             if not options.any():
