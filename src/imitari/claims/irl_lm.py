@@ -271,12 +271,16 @@ CLAIM = Claim(
     metric="total",
     run_arm=run_arm,
     notes="Every arm has 600 expressions (six of every number), a model of 0.1 M weights, and 1300 steps of batch 64 "
-    "at a rate of 4e-3 that falls as a cosine; the specification's 3000 steps at 1e-3 cost more than twice as much "
-    "and are the full budget's. Return is nats a token on fresh texts (ten of every number) for the arms "
+    "at a rate of 4e-3 that falls as a cosine; the specification's 3000 steps at 1e-3 cost more than twice as "
+    "much and are the full budget's. Return is nats a token on fresh texts (ten of every number) for the arms "
     "that are trained, less is better. Above: mean height of the frontier of valid against distinct shares "
-    "(copies of the irl arms at three moments) over the baseline's, over the distinct shares that the baseline's "
-    "copies span. Widest: largest distinct share among irl arms less that among the others, each with at least 80 "
-    "% valid texts at the end. Ranks: Spearman's correlation of implied reward and validity over a common pool of "
-    "candidates of all arms, half of them valid. The distinct share is of ten texts at temperature 1. Settings "
-    "were tuned on seeds from 1000 on.",
+    "(copies of the irl arms at three moments) over the baseline's, over the distinct shares that the "
+    "baseline's copies span. Widest: largest distinct share among irl arms less that among the others, each "
+    "with at least 80 % valid texts at the end. Ranks: Spearman's correlation of implied reward and validity "
+    "over a common pool of candidates of all arms, half of them valid. The distinct share is of ten texts at "
+    "temperature 1. Settings were tuned on seeds from 1000 on, where the ranks did not differ (0.80 and 0.76 "
+    "for mle, 0.81 and 0.75 for irl 0.2): among candidates that are not in the data the differences were 0.02 "
+    "to 0.05 with lambda 0.2 and 0.11 to 0.20 with lambda 1. A prototype, in which each model was asked about "
+    "its own texts, had said 0.36 and 0.66 (0.36 and 0.64 here on seed 1000), which compares shares of valid "
+    "texts more than rewards.",
 )
