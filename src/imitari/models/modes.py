@@ -62,10 +62,20 @@ class ModeClassifier(Learner):
         self.modes, self.guesses = len(feasible), guesses
         self.weights, self.best_share = weights or Weights(), best_share
         self.net = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, self.modes * guesses))
+        self._spread_kinks()
         self.register_buffer("feasible", torch.tensor(feasible, dtype=torch.float32))
         self.register_buffer("best", torch.tensor(0))
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
+
+    @torch.no_grad()
+    def _spread_kinks(self) -> None:
+        """Lets every hidden unit begin to rise at a random place of the range: with the usual small biases all do so
+        near its middle, and the modes can only be sectors around that."""
+        unit = self.net[0]
+        assert isinstance(unit, nn.Linear)
+        places = SHARPNESS * (2 * torch.rand_like(unit.weight) - 1)
+        unit.bias.copy_(-(unit.weight * places).sum(1))
 
     def fit_range(self, states: Tensor) -> None:
         """Takes the middle and half the range of states (N, D) as the origin and the unit."""

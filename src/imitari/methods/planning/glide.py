@@ -34,6 +34,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, finished, fit_facts
 from imitari.learn.learner import Learner
 from imitari.learn.method import Need, Trained
+from imitari.learn.optim import Schedule
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.models.modes import SUCCEEDED, ModeClassifier, Weights, successors
@@ -56,8 +57,8 @@ class GroundedPlan(Trained):
     trials: int = 500  # changed demonstrations of either outcome
     points: int = 60  # along each trial, at equal distances
     guesses: int = 10  # groundings learned at once, of which one is chosen
-    hidden: int = 128  # width of the classifier's layer
-    success_weight: float = 20.0  # of forbidden steps in successes
+    hidden: int = 256  # width of the classifier's layer
+    success_weight: float = 40.0  # of forbidden steps in successes
     failure_weight: float = 1.0  # of failures without a forbidden step
     end_weight: float = 10.0  # of beginning in the first mode, and of ending in the last
     best_share: float = 0.9  # weight of the best guess's loss; the mean of all guesses has the rest
@@ -66,13 +67,22 @@ class GroundedPlan(Trained):
     attraction: float = 1.0  # of the next mode's entry, beside the cloned policies
     policy_hidden: tuple[int, ...] = (128, 128)  # widths of the cloned policies
     policy_steps: int = 2_000  # optimiser steps of the cloned policies
-    steps: int = 2_000  # optimiser steps of the classifier
-    batch: int = 64  # trials of either outcome a batch
+    steps: int = 3_000  # optimiser steps of the classifier
+    batch: int = 32  # trials of either outcome a batch
     lr: float = 5e-3  # peak learning rate of the classifier
+    schedule: Schedule = "cosine"  # constant or cosine
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {},
-        "paper": {"steps": 40_000, "batch": 400, "lr": 1e-3, "success_weight": 1000.0, "points": 100},
+        "paper": {
+            "steps": 40_000,
+            "batch": 400,
+            "lr": 1e-3,
+            "schedule": "constant",
+            "success_weight": 1000.0,
+            "points": 100,
+            "hidden": 128,
+        },
     }
     needs: ClassVar[frozenset[Need]] = frozenset({"trials"})
     smoke: ClassVar[dict[str, Any]] = {
