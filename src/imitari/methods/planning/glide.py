@@ -43,7 +43,6 @@ from imitari.plan.wavefront import CELLS, Wavefront, cells_of, centres, widened
 
 HELD = 0.2  # share of the trials by which the guess is chosen
 TURNS = (0, 25, -25, 50, -50, 75, -75, 100, -100, 125, -125, 150, -150)  # degrees, tried in this order
-BEYOND = 3  # full steps
 FEWEST = 10  # trials of either outcome
 POLICY_LR = 1e-3  # of the cloned policies
 MODE = "mode"
@@ -217,7 +216,7 @@ class Navigator(Learner):
         # The mode to go to from each, and where each is entered; behind the last stands where successes end.
         self.register_buffer("following", torch.tensor([*successors(plan.feasible), modes]))
         self.register_buffer("entries", torch.zeros(modes + 1, 2))
-        self.register_buffer("ahead", torch.zeros(CELLS, CELLS, 2))
+        self.register_buffer("ahead", torch.zeros(modes, CELLS, CELLS, 2))
         self.register_buffer("edge", torch.tensor(1.0))
         self.register_buffer("gain", torch.tensor(1.0))
 
@@ -240,7 +239,7 @@ class Navigator(Learner):
             # What no success goes through is left out of the way.
             self.entries[mode] = torch.from_numpy(np.mean(first, 0)).float() if first else self.entries[mode + 1]
         self._measure(good)
-        self._ways()
+        self._ways([(paths[one], found[one]) for one in used])
 
     def _measure(self, good: Sequence[Episode]) -> None:
         """How far an action of length one moves the state."""
@@ -250,18 +249,39 @@ class Navigator(Learner):
         reach = float((self.classifier.centre.abs() + self.classifier.spread).max())
         self.edge.fill_(reach)
 
-    def _ways(self) -> None:
-        """From everywhere in the first mode into the one after it, clear of the others."""
-        edge, target = float(self.edge), int(self.following[0])
+    def _ways(self, passed: Sequence[tuple[Array, Array]]) -> None:
+        """From everywhere into the mode after each, clear of those that may not be entered from it.
+
+        Args:
+            passed: states (T, 2) and modes (T,) of successes.
+        """
+        edge = float(self.edge)
         cells = torch.from_numpy(centres(CELLS, edge)).float().to(self.edge.device)
-        mode = self.modes_of(cells).cpu().numpy()
-        near = widened((mode != 0) & (mode != target), self.clearance, edge)
-        goal = (mode == target) & ~near
-        goal = goal if goal.any() else mode == target
-        # Where the classifier knows no such mode, straight to where it is said to begin.
-        straight = self.entries[target].cpu().numpy()
-        ahead = Wavefront.to(goal, near, edge).ahead if goal.any() else np.tile(straight, (CELLS, CELLS, 1))
-        self.ahead.copy_(torch.from_numpy(ahead).float())
+        modes = self.modes_of(cells).cpu().numpy()
+        for mode in range(self.classifier.modes):
+            target = int(self.following[mode])
+            forbidden = np.isin(modes, np.flatnonzero(self.classifier.feasible[mode].cpu().numpy() < 0))
+            near = widened(forbidden, self.clearance, edge)
+            goal = (modes == target) & ~near
+            if mode > 0:
+                # Trials say little about where else the next mode may be entered: where successes entered it, it may.
+                goal = goal & self._gate(passed, mode, target)
+                near = near | (widened(modes == target, self.clearance, edge) & ~widened(goal, self.clearance, edge))
+            goal = goal if goal.any() else modes == target
+            # Where the classifier knows no such mode, straight to where it is said to begin.
+            straight = self.entries[target].cpu().numpy()
+            ahead = Wavefront.to(goal, near, edge).ahead if goal.any() else np.tile(straight, (CELLS, CELLS, 1))
+            self.ahead[mode] = torch.from_numpy(ahead).float()
+
+    def _gate(self, passed: Sequence[tuple[Array, Array]], mode: int, target: int) -> Array:
+        """Cells (C, C) about where the middle half of the successes stepped from a mode to the one after it."""
+        edge = float(self.edge)
+        steps = [path[1:][(mark[:-1] == mode) & (mark[1:] == target)] for path, mark in passed]
+        points = np.concatenate(steps)
+        away = np.linalg.norm(points - np.median(points, 0), axis=1) if len(points) else np.empty(0)
+        gate = np.zeros((CELLS, CELLS), bool)
+        gate[cells_of(points[away <= np.median(away)] if len(points) else points, CELLS, edge)] = True
+        return widened(gate, 2 * edge / CELLS * 1.5, edge)
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         state = obs[STATE][:, -1].float()
@@ -277,13 +297,9 @@ class Navigator(Learner):
         return self.turned_aside(state, mode, action).unsqueeze(1)
 
     def aims(self, state: Tensor, mode: Tensor) -> Tensor:
-        """Where to head for: along the way out of the first mode, then some way beyond the entry of the next."""
+        """Where to head for: along the way into the next mode, in the last one to where successes end."""
         x, y = cells_of(state.cpu().numpy(), CELLS, float(self.edge))
-        following = self.following[mode]
-        entry = self.entries[following]
-        beyond = self.entries[self.following[following]] - entry
-        beyond = BEYOND * self.gain * beyond / beyond.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-        return torch.where((mode == 0)[:, None], self.ahead[x, y], entry + beyond)
+        return self.ahead[mode, x, y]
 
     def turned_aside(self, state: Tensor, mode: Tensor, action: Tensor) -> Tensor:
         """The action, turned by the least angle at which it enters no forbidden mode."""
