@@ -156,7 +156,7 @@ CLAIM = Claim(
     ),
     budgets={
         "smoke": Budget(range(2), 3, {"modes": 3, "walks": 2, "trials": 15}, everywhere(SMALL, TINY), minutes=0.3),
-        "quick": Budget(range(5), 100, {"modes": 3, "walks": 5, "trials": 500}, minutes=15),
+        "quick": Budget(range(8), 100, {"modes": 3, "walks": 5, "trials": 500}, minutes=15),
         "full": Budget(
             range(9), 100, {"modes": 5, "walks": 5, "trials": 500}, everywhere({}, {"steps": 20_000}), minutes=120
         ),

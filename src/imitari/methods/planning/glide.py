@@ -62,7 +62,7 @@ class GroundedPlan(Trained):
     end_weight: float = 10.0  # of beginning in the first mode, and of ending in the last
     best_share: float = 0.9  # weight of the best guess's loss; the mean of all guesses has the rest
     controller: Literal["geometric", "imitation"] = "geometric"  # straight to the next mode, or a cloned policy a mode
-    clearance: float = 0.4  # distance kept from modes that may not be entered
+    clearance: float = 0.8  # distance kept from modes that may not be entered
     attraction: float = 1.0  # of the next mode's entry, beside the cloned policies
     policy_hidden: tuple[int, ...] = (128, 128)  # widths of the cloned policies
     policy_steps: int = 2_000  # optimiser steps of the cloned policies
