@@ -1,6 +1,6 @@
 """Modes found in trials of drawn demonstrations: is success foretold, and are the recorded modes found again?
 
-    python benchmarks/drawn_modes.py FOLDER [--seed 0] [--steps 2000]
+    python benchmarks/drawn_modes.py FOLDER [--sets 2 3 4] [--seed 0] [--steps 3000]
 
 FOLDER holds polygon_2, polygon_3 and polygon_4 (each data.csv with the drawn paths and the modes they went through,
 succ_traj.npy and fail_traj.npy with changed ones, (N, 2, 100)). A fifth of the trials is kept aside, neither learned
@@ -68,11 +68,12 @@ def as_demos(paths: Array, succeeded: Array, where: Path) -> Demos:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--sets", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=3_000)
     args = parser.parse_args()
     print("set         accuracy  steps agreed  modes agreed  accuracy of all guesses when choosing")
-    for polygons in (2, 3, 4):
+    for polygons in args.sets:
         folder = args.folder / f"polygon_{polygons}"
         paths, succeeded = trials(folder)
         kept = np.random.default_rng([args.seed, 0xD3]).random(len(paths)) < KEPT

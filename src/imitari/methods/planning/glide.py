@@ -5,9 +5,9 @@ the state space they lie. Demonstrations are deformed and tried again; of each t
 classifier of states learns to explain them: no forbidden step in a success, at least one in a failure. Its modes then
 cut the demonstrations into skills, and the policy goes on from whatever mode a disturbance has put it in.
 Wang, Wang, Mao, Hagenow & Shah 2024, "Grounding Language Plans in Demonstrations Through Counterfactual Perturbations".
-Differs from the paper: outside the modes that are passed through, the way leads along the shortest path on a grid, in
-the place of RRT with a potential field; a step that would enter a forbidden mode is turned aside; the guess is chosen
-by its accuracy on held-out trials. Absent: pictures as states, robot arms, and asking a language model for the state
+Differs from the paper: the way from mode to mode leads along the shortest path on a grid, in the place of RRT with a
+potential field and of straight lines; a step that would enter a forbidden mode is turned aside; the guess is chosen by
+its accuracy on held-out trials. Absent: pictures as states, robot arms, and asking a language model for the state
 features of each mode (all of the state is read).
 """
 
@@ -61,7 +61,7 @@ class GroundedPlan(Trained):
     failure_weight: float = 1.0  # of failures without a forbidden step
     end_weight: float = 10.0  # of beginning in the first mode, and of ending in the last
     best_share: float = 0.9  # weight of the best guess's loss; the mean of all guesses has the rest
-    controller: Literal["geometric", "imitation"] = "geometric"  # straight to the next mode, or a cloned policy a mode
+    controller: Literal["geometric", "imitation"] = "geometric"  # the way to the next mode, or a cloned policy a mode
     clearance: float = 0.8  # distance kept from modes that may not be entered
     attraction: float = 1.0  # of the next mode's entry, beside the cloned policies
     policy_hidden: tuple[int, ...] = (128, 128)  # widths of the cloned policies
