@@ -51,7 +51,7 @@ def begin(count, body):
             try:
                 status = body(rank) or 0
             except UserError as error:
-                print(rank, error, flush=True)
+                os.write(1, f"{rank} {error}\\n".encode())
                 status = error.status
             finally:
                 os._exit(status)
@@ -194,7 +194,7 @@ def reported(rank):
         learner.line.weight.data.fill_(9.0)
     run.train(learner, noisy, Optim(), 5)
     text = " ".join(f"{value:.9f}" for value in (learner.line.weight.item(), run.metrics.rows[-1]["loss"], noise[0]))
-    print("seen", rank, text, flush=True)
+    os.write(1, f"seen {rank} {text}\\n".encode())
 
 print(end(begin(2, stopped)), end(begin(2, lost)), end(begin(2, reported)))
 """
@@ -203,7 +203,6 @@ print(end(begin(2, stopped)), end(begin(2, lost)), end(begin(2, reported)))
 def test_they_stop_together_and_agree(tmp_path: Path) -> None:
     """A loss that is not finite in one process, a process that vanishes, weights that differ at the start."""
     printed = carried_out(tmp_path, STOPPED)
-    # Two processes write into one pipe: their lines may lie side by side.
     assert printed.splitlines()[-1].endswith("[2, 2] [2, 7] [0, 0]")
     assert printed.count("stage 'train', step 4: loss term error is not finite") == 2
     assert "0 process 0 of 2 lost another one" in printed
