@@ -44,7 +44,7 @@ CLAIM = Claim(
             {"all": {"steps": 2, "batch": 2}, "plan": {"width": 8, "heads": 2}, "last move": {"width": 8, "heads": 2}},
             minutes=0.2,
         ),
-        "quick": Budget(range(5), 100, {"mazes": 30}, {"all": {"steps": 1500}}, minutes=10),
+        "quick": Budget(range(5), 100, {"mazes": 30}, {"all": {"steps": 1500}}, minutes=15),
         "full": Budget(range(10), 500, {"mazes": 100}, {"all": {"steps": 20_000}}, minutes=400),
     },
     demos=demos,
