@@ -289,6 +289,7 @@ CLAIM = Claim(
     "for that reason (about 1 without training). Sizes are small, the weight of the balance loss is 0.1 and of chances "
     "(the paper: 0.01, of drawn weights), and weights begin at a deviation of 0.07; at smaller rates some "
     "expert of some layer was among the two likeliest at no level. Judged on seeds 0 to 2 that happened with these "
-    "settings too, on seed 1, and the claim did not hold: another judging needs fresh seeds. One network of all experts and the arm without "
+    "settings too, on seed 1, and the claim did not hold: another judging needs fresh seeds. "
+    "One network of all experts and the arm without "
     "noise in the attention are settings: --set dense_active.inner=512, --set mode.noise=none.",
 )
