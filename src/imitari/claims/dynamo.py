@@ -24,7 +24,7 @@ from imitari.jobs.claim import (
     Level,
     training_starts,
 )
-from imitari.jobs.sharing import alone_in
+from imitari.jobs.sharing import recorded_once, shared, trained_once
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -45,33 +45,19 @@ def videos(run: ArmRun) -> Demos:
 
 def shown(run: ArmRun, name: str, starts: Sequence[int]) -> Demos:
     """The expert's episodes from `starts`, made once."""
-    from imitari.data.opening import open_demos, save_demos
     from imitari.jobs.demonstrations import demonstrate
 
-    folder = shared(run, name)
-    with alone_in(folder):
-        if not (folder / "done").exists():
-            (folder / "demos.npz").unlink(missing_ok=True)  # of a run that was cut off
-            save_demos(demonstrate(run.task, starts), folder / "demos.npz", "npz")
-            (folder / "done").touch()
-    return open_demos(folder / "demos.npz").with_spec(run.task.spec)
+    return recorded_once(shared(run, name), lambda: demonstrate(run.task, starts), run.task.spec)
 
 
 def encoder(run: ArmRun, name: str) -> Path:
     """Folder of the encoder `name`, trained on the videos without their actions."""
-    from imitari.jobs.training import TrainRequest, train
+    from imitari.jobs.training import TrainRequest
 
-    arm, folder = CLAIM.arms[name], shared(run, f"encoders/{name}")
-    with alone_in(folder):
-        if not (folder / "agent.json").exists():
-            settings = run.settings if run.arm == name else CLAIM.settings(name, run.budget)
-            request = TrainRequest(arm.method, settings, arm.preset, seed=run.seed, precision="bf16", show=False)
-            train(request, folder, videos(run).select([TOP]))
-    return folder
-
-
-def shared(run: ArmRun, what: str) -> Path:
-    return run.folder.parent.parent / "shared" / what / run.folder.name
+    arm = CLAIM.arms[name]
+    settings = run.settings if run.arm == name else CLAIM.settings(name, run.budget)
+    request = TrainRequest(arm.method, settings, arm.preset, seed=run.seed, precision="bf16", show=False)
+    return trained_once(shared(run, f"encoders/{name}"), request, lambda: videos(run).select([TOP]))
 
 
 # ---------------------------------------------------------------- one arm

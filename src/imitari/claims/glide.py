@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ from imitari.envs.polygons import Chain, layout
 from imitari.evaluate.rollout import rollout
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Level, training_starts
 from imitari.jobs.demonstrations import demonstrate
-from imitari.jobs.sharing import alone_in
-from imitari.jobs.training import TrainRequest, train
+from imitari.jobs.sharing import shared, trained_once
+from imitari.jobs.training import TrainRequest
 from imitari.learn.agent import Agent
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, method_class
@@ -94,18 +93,9 @@ def acting(run: ArmRun, arm: str) -> Agent:
 
 def trained(run: ArmRun, arm: str, settings: dict[str, Any]) -> Agent:
     """Trained by whichever of the arms that use it is first."""
-    folder = shared(run, arm)
-    with alone_in(folder):
-        if not (folder / "agent.json").exists():
-            method = ARMS[arm][0]
-            demos, task = tried(run) if arm == "cloned trials" else walked(run), where(run, "-replay")
-            request = TrainRequest(method, settings, task=task.name, seed=run.seed, holdout=0, show=False)
-            train(request, folder, demos, task)
-    return Agent.load(folder)
-
-
-def shared(run: ArmRun, what: str) -> Path:
-    return run.folder.parent.parent / "shared" / what.replace(" ", "-") / run.folder.name
+    task, data = where(run, "-replay"), tried if arm == "cloned trials" else walked
+    request = TrainRequest(ARMS[arm][0], settings, task=task.name, seed=run.seed, holdout=0, show=False)
+    return Agent.load(trained_once(shared(run, arm), request, lambda: data(run), task))
 
 
 def without_policies(agent: Agent) -> Agent:

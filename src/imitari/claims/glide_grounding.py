@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from imitari.core.outcome import Outcome
 from imitari.data.counterfactual import STATE, by_arc_length, replays
 from imitari.envs.polygons import EDGE, Chain, layout
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Level
-from imitari.jobs.sharing import alone_in
-from imitari.jobs.training import TrainRequest, train
+from imitari.jobs.sharing import shared, trained_once
+from imitari.jobs.training import TrainRequest
 from imitari.learn.agent import Agent
 from imitari.models.modes import ModeClassifier
 from imitari.plan.wavefront import centres
@@ -96,15 +95,11 @@ def overlaps(found: Array, true: Array, modes: int) -> Array:
 
 def grounded(run: ArmRun, arm: str) -> Agent:
     """The agent of an arm, trained by whichever of its arms is first."""
-    folder: Path = run.folder.parent.parent / "shared" / arm.replace(" ", "-") / run.folder.name
-    with alone_in(folder):
-        if not (folder / "agent.json").exists():
-            settings = {**CLAIM.settings(arm, run.budget), **(run.settings if run.arm == arm else {})}
-            settings |= {name: run.budget.demos[name] for name in ("modes", "trials")}
-            task = where(run, "-replay")
-            request = TrainRequest("glide", settings, task=task.name, seed=run.seed, holdout=0, show=False)
-            train(request, folder, walked(run), task)
-    return Agent.load(folder)
+    settings = {**CLAIM.settings(arm, run.budget), **(run.settings if run.arm == arm else {})}
+    settings |= {name: run.budget.demos[name] for name in ("modes", "trials")}
+    task = where(run, "-replay")
+    request = TrainRequest("glide", settings, task=task.name, seed=run.seed, holdout=0, show=False)
+    return Agent.load(trained_once(shared(run, arm), request, lambda: walked(run), task))
 
 
 def classifier_of(agent: Agent) -> ModeClassifier:

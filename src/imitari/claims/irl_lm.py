@@ -14,7 +14,7 @@ from imitari.core.demos import Demos, Provenance
 from imitari.core.outcome import Outcome
 from imitari.core.task import Task
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Difference, Level
-from imitari.jobs.sharing import alone_in
+from imitari.jobs.sharing import alone_in, shared
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -61,7 +61,7 @@ def trained(run: ArmRun, name: str) -> Path:
     """Folder of the training `name` of the run's seed, with what was measured of its copies."""
     from imitari.jobs.training import TrainRequest, train
 
-    arm, folder = CLAIM.arms[name], run.folder.parent.parent / "shared" / name / run.folder.name
+    arm, folder = CLAIM.arms[name], shared(run, name)
     with alone_in(folder):
         if not (folder / MEASURES).exists():
             settings = run.settings if run.arm == name else CLAIM.settings(name, run.budget)

@@ -13,7 +13,7 @@ import numpy as np
 from imitari.core.demos import Demos
 from imitari.core.outcome import Outcome
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Derived, Level, training_starts
-from imitari.jobs.sharing import alone_in
+from imitari.jobs.sharing import recorded_once, shared, trained_once
 
 if TYPE_CHECKING:
     import torch
@@ -29,33 +29,26 @@ MANY = 1_000  # chunks whose error is taken
 
 def shown(run: ArmRun) -> Demos:
     """Successful episodes of the scripted experts, whose actions are shaken; the tasks in turn."""
-    from imitari.data.opening import open_demos, save_demos
     from imitari.jobs.demonstrations import demonstrate
 
-    folder = run.folder.parent.parent / "shared" / "demos" / run.folder.name
-    with alone_in(folder):
-        if not (folder / "done").exists():
-            (folder / "demos.npz").unlink(missing_ok=True)  # of a run that was cut off
-            starts = training_starts(run.seed, run.budget.demos["episodes"])
-            save_demos(demonstrate(run.task, starts, noise=0.05, only_successes=True), folder / "demos.npz", "npz")
-            (folder / "done").touch()
-    return open_demos(folder / "demos.npz").with_spec(run.task.spec)
+    def made() -> Demos:
+        starts = training_starts(run.seed, run.budget.demos["episodes"])
+        return demonstrate(run.task, starts, noise=0.05, only_successes=True)
+
+    return recorded_once(shared(run, "demos"), made, run.task.spec)
 
 
 def trained(run: ArmRun, name: str) -> Agent:
     """The agent of the arm `name` with the run's seed."""
-    from imitari.jobs.training import TrainRequest, train
+    from imitari.jobs.training import TrainRequest
     from imitari.learn.agent import Agent
 
-    arm, folder = CLAIM.arms[name], run.folder.parent.parent / "shared" / "agents" / name / run.folder.name
-    with alone_in(folder):
-        if not (folder / "agent.json").exists():
-            settings = run.settings if run.arm == name else CLAIM.settings(name, run.budget)
-            request = TrainRequest(
-                arm.method, settings, arm.preset, task=run.task.name, seed=run.seed, precision="fp32", show=False
-            )
-            train(request, folder, shown(run), run.task)
-    return Agent.load(folder)
+    arm = CLAIM.arms[name]
+    settings = run.settings if run.arm == name else CLAIM.settings(name, run.budget)
+    request = TrainRequest(
+        arm.method, settings, arm.preset, task=run.task.name, seed=run.seed, precision="fp32", show=False
+    )
+    return Agent.load(trained_once(shared(run, f"agents/{name}"), request, lambda: shown(run), run.task))
 
 
 # ---------------------------------------------------------------- what is measured of an agent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from imitari.core.demos import Demos
@@ -11,7 +10,7 @@ from imitari.core.outcome import Outcome
 from imitari.core.task import Task
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Level, training_starts
 from imitari.jobs.demonstrations import demonstrate
-from imitari.jobs.sharing import alone_in
+from imitari.jobs.sharing import shared, trained_once
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -80,21 +79,14 @@ def shown(run: ArmRun, mazes: str) -> Demos:
 
 def trained(run: ArmRun, trial: Trial) -> Agent:
     """The agent of a trial, trained by whichever of its arms is first."""
-    from imitari.jobs.training import TrainRequest, train
+    from imitari.jobs.training import TrainRequest
     from imitari.learn.agent import Agent
 
-    folder = shared(run, trial.agent)
-    with alone_in(folder):
-        if not (folder / "agent.json").exists():
-            method, _ = LEARNERS[trial.learner]
-            settings = CLAIM.settings(trial.agent, run.budget, run.settings if run.arm == trial.agent else {})
-            request = TrainRequest(method, settings, task=run.task.name, seed=run.seed, precision="bf16", show=False)
-            train(request, folder, shown(run, trial.mazes), run.task)
+    method, _ = LEARNERS[trial.learner]
+    settings = CLAIM.settings(trial.agent, run.budget, run.settings if run.arm == trial.agent else {})
+    request = TrainRequest(method, settings, task=run.task.name, seed=run.seed, precision="bf16", show=False)
+    folder = trained_once(shared(run, trial.agent), request, lambda: shown(run, trial.mazes), run.task)
     return changed(Agent.load(folder), dict(trial.changes))
-
-
-def shared(run: ArmRun, what: str) -> Path:
-    return run.folder.parent.parent / "shared" / what.replace(" ", "-") / run.folder.name
 
 
 def changed(agent: Agent, changes: dict[str, Any]) -> Agent:

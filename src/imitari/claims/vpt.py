@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from imitari.core.episode import ACTION, ACTION_KNOWN
 from imitari.core.outcome import Outcome
 from imitari.core.task import Task
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Level, NotWorse, training_starts
+from imitari.jobs.sharing import alone_in
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -52,7 +51,7 @@ def given(run: ArmRun) -> Demos:
     from imitari.data.opening import open_demos
 
     folder = run.folder.parent.parent / "data" / run.folder.name
-    with waiting(folder):
+    with alone_in(folder):
         if not (folder / "truth.npz").exists():
             make(run.budget, run.seed, run.task, folder)
     labelled = open_demos(folder / "labelled.npz")
@@ -65,20 +64,6 @@ def given(run: ArmRun) -> Demos:
         columns = {ACTION: ArrayColumn(action), ACTION_KNOWN: ArrayColumn(np.ones(len(action), bool))}
         videos = videos.with_columns(columns, "with the true actions")
     return Demos.concat([labelled, videos])
-
-
-@contextmanager
-def waiting(folder: Path) -> Generator[None]:
-    """One process at a time: the others wait for what it makes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # two processes then make the same
-        yield
-        return
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 # ---------------------------------------------------------------- one arm

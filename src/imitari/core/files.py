@@ -16,6 +16,19 @@ REMEDY = "choose another --out or free some space"
 
 
 @contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Exclusive while the block runs, and given back by the system when the process dies."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks here: two processes then do the same work
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def replacing(path: Path, remedy: str = REMEDY) -> Generator[Path]:
     """Gives the place to write to, beside `path`, and renames it afterwards: a reader sees the old file or all of the
     new. Makes the folder.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +18,7 @@ import numpy as np
 from imitari.core.columns import Column, MappedColumn
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
+from imitari.core.files import locked
 from imitari.core.progress import Progress
 
 MARGIN = 64 << 20
@@ -116,7 +116,7 @@ def build(recipe: Recipe, fill: Fill, label: str, total: int) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock")):
             if path.exists():
                 return path
             for leftover in path.parent.glob(f"{path.stem}.*.partial"):
@@ -161,16 +161,3 @@ def _check_room(recipe: Recipe, folder: Path) -> None:
             f"{folder}: decoding {recipe.name} needs {recipe.bytes:,} bytes and {free:,} are free: free space, choose "
             "fewer pixels, or set IMITARI_CACHE to another folder"
         )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Exclusive while the block runs, and given back by the system when the process dies."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks here: two processes then do the same work under different partial names
-        yield
-        return
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
