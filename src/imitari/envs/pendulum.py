@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Actor, Task, World
-from imitari.envs._batched import BatchedWorld, State
-from imitari.envs.swing_up import Holder
-
-Who = Literal["expert", "play", "random"]
+from imitari.envs._batched import State
+from imitari.envs._swinging import Holder, SwingingWorld, Who, actor_named, lean, motion_of, stepped
 
 # A rod of one metre on a hinge, all torques per moment of inertia; the angle (rad) is 0 where it stands.
 GRAVITY, DAMPING = 1.5 * 9.81, 0.25  # rad/s^2 where it is level; 1/s
@@ -23,7 +21,6 @@ MOTOR = 0.5 * GRAVITY  # rad/s^2 at full torque: less than would lift it
 SPREAD = np.array([0.5, 4.0])  # deviations of a start from hanging still: rad, rad/s
 TICK, REPEAT, LIMIT = 0.0125, 6, 100  # seconds a tick, ticks a decision, decisions of an episode
 NEAR = 0.3  # rad from standing at which the reward is 1 / e
-UPRIGHT, HOLD = 0.95, 25  # cosine from which it counts as up; decisions at the end that it must be up
 LOW, HIGH = -0.3, 0.2  # energies below which play drives it, and above which play slows it
 STATE = "observation.state"
 
@@ -48,14 +45,12 @@ def task(name: str, noise: float = 0.0, who: Who = "expert") -> Task:
     action = Feature((1,), names=("torque",), low=(-1.0,), high=(1.0,))
     spec = Spec({STATE: Feature((len(names),), names=names)}, action)
     actors: dict[Who, Callable[[World], Actor]] = {"expert": Catcher, "play": Driver, "random": Holder}
-    if who not in actors:
-        raise UserError(f"who is '{who}': choose {', '.join(actors)}")
     return Task(
         f"pendulum/{name}",
         spec,
         LIMIT,
-        lambda count: Pendulum(count, spec, noise),
-        actors[who],
+        lambda count: Pendulum(count, spec, LIMIT, noise),
+        actor_named(who, actors),
         success_ends=False,
         description=(__doc__ or "").split("\n")[0],
     )
@@ -71,11 +66,7 @@ def ticked(motion: Array, torque: Array, seconds: float = TICK) -> Array:
         angle, turning = at
         return np.stack([turning, GRAVITY * np.sin(angle) - DAMPING * turning + MOTOR * torque])
 
-    first = slope(motion)
-    second = slope(motion + seconds / 2 * first)
-    third = slope(motion + seconds / 2 * second)
-    fourth = slope(motion + seconds * third)
-    return motion + seconds / 6 * (first + 2 * second + 2 * third + fourth)
+    return stepped(slope, motion, seconds)
 
 
 def energy(angle: Array, turning: Array) -> Array:
@@ -83,48 +74,28 @@ def energy(angle: Array, turning: Array) -> Array:
     return 0.5 * turning**2 / GRAVITY + np.cos(angle) - 1
 
 
-def lean(angle: Array) -> Array:
-    """Angle from standing, from -pi to pi."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
-
-
-class Pendulum(BatchedWorld):
-    """State: `motion` (B, 2), see `ticked`; `errors` of every observation of the episode; decisions made (`clock`) and
-    those since which it stands (`stay`)."""
-
-    def __init__(self, count: int, spec: Spec, noise: float) -> None:
-        super().__init__(count, spec, LIMIT)
-        self.noise = noise
+class Pendulum(SwingingWorld):
+    """State: `motion` (B, 2), see `ticked`, and what `SwingingWorld` adds."""
 
     def start(self, rng: np.random.Generator) -> State:
         motion = np.array([np.pi, 0.0]) + SPREAD * rng.standard_normal(2)
-        errors = rng.standard_normal((LIMIT + 1, 3)).astype(np.float32)
-        return {"motion": motion, "errors": errors, "clock": np.zeros((), np.int64), "stay": np.zeros((), np.int64)}
+        return self.begun(motion, rng, 3)
 
     def observe(self, state: State) -> Obs:
         angle, turning = state["motion"].T
         seen = np.stack([np.cos(angle), np.sin(angle), turning], 1).astype(np.float32)
-        if self.noise:
-            seen = seen + np.float32(self.noise) * state["errors"][np.arange(len(seen)), state["clock"]]
-        return {STATE: seen[:, : self.spec_of_step.obs[STATE].size]}
+        return {STATE: self.erring(seen, state)[:, : self.spec_of_step.obs[STATE].size]}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         torque = np.clip(action.astype(np.float64)[:, 0], -1, 1)
         motion = state["motion"].T
         for _ in range(REPEAT):
             motion = ticked(motion, torque)
-        clock = np.minimum(state["clock"] + 1, LIMIT)
-        stay = np.where(np.cos(motion[0]) > UPRIGHT, state["stay"] + 1, 0)
-        after = {"motion": motion.T, "errors": state["errors"], "clock": clock, "stay": stay}
-        success = (clock >= LIMIT) & (stay >= HOLD)
+        after, success = self.decided(state, motion, motion[0])
         return after, np.exp(-((lean(motion[0]) / NEAR) ** 2)), np.zeros_like(success), success
 
 
 # ---------------------------------------------------------------- who acts
-
-
-def _motion(world: Any) -> Array:
-    return world.state["motion"].T
 
 
 @dataclass
@@ -138,7 +109,7 @@ class Catcher:
         return None
 
     def act(self, obs: Obs, memory: Any) -> tuple[Array, None]:
-        angle, turning = _motion(self.world)
+        angle, turning = motion_of(self.world)
         away = lean(angle)
         pumped = np.clip(-0.8 * energy(angle, turning) * turning, -1, 1)
         held = np.clip(-GRAVITY / MOTOR * (2.0 * away + 0.6 * turning), -1, 1)
@@ -159,7 +130,7 @@ class Driver:
         return {"rng": rng, "aim": _aims(rng, count)}
 
     def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
-        angle, turning = _motion(self.world)
+        angle, turning = motion_of(self.world)
         rng: np.random.Generator = memory["rng"]
         fresh = rng.random(len(angle)) < self.change
         memory["aim"] = np.where(fresh, _aims(rng, len(angle)), memory["aim"])

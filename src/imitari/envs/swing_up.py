@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Actor, Task, World
-from imitari.envs._batched import BatchedWorld, State
-
-Who = Literal["expert", "play", "random"]
+from imitari.envs._batched import State
+from imitari.envs._swinging import Holder, SwingingWorld, Who, actor_named, lean, motion_of, stepped
 
 # The cart-pole of the DeepMind control suite: SI units, the angle is 0 where the pole stands.
 CART, POLE, RADIUS, LENGTH, GRAVITY, FORCE = 1.0, 0.1, 0.045, 1.0, 9.81, 10.0
@@ -24,7 +23,6 @@ RAIL_DAMPING, HINGE_DAMPING = 5e-4, 2e-6
 RAIL, SOFTNESS, HARDNESS = 1.8, 0.08, 0.95  # the rail's end: where, its time constant, how much of it is obeyed
 SPREAD = np.array([0.2, 0.5, 0.2, 0.5])  # deviations of a start from hanging still in the middle
 TICK, REPEAT, LIMIT = 0.01, 4, 250  # seconds a tick, ticks a decision, decisions of an episode
-UPRIGHT, HOLD = 0.95, 25  # cosine from which the pole counts as up; decisions at the end that it must be up
 STATE, PICTURE = "observation.state", "observation.images.side"
 CENTRE = LENGTH / 2  # of the pole's mass
 LEVER = POLE * CENTRE
@@ -68,14 +66,12 @@ def task(name: str, noise: float = 0.0, who: Who = "expert", pixels: int | None 
     action = Feature((1,), names=("force",), low=(-1.0,), high=(1.0,))
     spec = Spec({PICTURE if name == "picture" else STATE: feature}, action)
     actors: dict[Who, Callable[[World], Actor]] = {"expert": Catcher, "play": Swinger, "random": Holder}
-    if who not in actors:
-        raise UserError(f"who is '{who}': choose {', '.join(actors)}")
     return Task(
         f"swing_up/{name}",
         spec,
         LIMIT,
-        lambda count: CartPole(count, spec, noise),
-        actors[who],
+        lambda count: CartPole(count, spec, LIMIT, noise),
+        actor_named(who, actors),
         success_ends=False,
         description=(__doc__ or "").split("\n")[0],
     )
@@ -117,11 +113,7 @@ def ticked(motion: Array, force: Array, seconds: float = TICK) -> Array:
         total = buffered(place, angle, velocity, turning, force)
         return np.stack([velocity, turning, *accelerations(angle, velocity, turning, total)])
 
-    first = slope(motion)
-    second = slope(motion + seconds / 2 * first)
-    third = slope(motion + seconds / 2 * second)
-    fourth = slope(motion + seconds * third)
-    return motion + seconds / 6 * (first + 2 * second + 2 * third + fourth)
+    return stepped(slope, motion, seconds)
 
 
 def energy(angle: Array, turning: Array) -> Array:
@@ -138,18 +130,12 @@ def rewarded(place: Array, angle: Array, turning: Array, action: Array) -> Array
     return (np.cos(angle) + 1) / 2 * (4 + calm) / 5 * (1 + slow) / 2 * (1 + middle) / 2
 
 
-class CartPole(BatchedWorld):
-    """State: `motion` (B, 4), see `ticked`; `errors` of every observation of the episode; decisions made (`clock`) and
-    those since which the pole stands (`stay`)."""
-
-    def __init__(self, count: int, spec: Spec, noise: float) -> None:
-        super().__init__(count, spec, LIMIT)
-        self.noise = noise
+class CartPole(SwingingWorld):
+    """State: `motion` (B, 4), see `ticked`, and what `SwingingWorld` adds."""
 
     def start(self, rng: np.random.Generator) -> State:
         motion = np.array([0.0, np.pi, 0.0, 0.0]) + SPREAD * rng.standard_normal(4)
-        errors = rng.standard_normal((LIMIT + 1, 5)).astype(np.float32)
-        return {"motion": motion, "errors": errors, "clock": np.zeros((), np.int64), "stay": np.zeros((), np.int64)}
+        return self.begun(motion, rng, 5)
 
     def observe(self, state: State) -> Obs:
         if PICTURE in self.spec_of_step.obs:
@@ -157,9 +143,7 @@ class CartPole(BatchedWorld):
             return {PICTURE: drawn(state["motion"], side)[..., None]}
         place, angle, velocity, turning = state["motion"].T
         seen = np.stack([place, np.cos(angle), np.sin(angle), velocity, turning], 1).astype(np.float32)
-        if self.noise:
-            seen = seen + np.float32(self.noise) * state["errors"][np.arange(len(seen)), state["clock"]]
-        return {STATE: seen[:, : self.spec_of_step.obs[STATE].size]}
+        return {STATE: self.erring(seen, state)[:, : self.spec_of_step.obs[STATE].size]}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         action = np.clip(action.astype(np.float64)[:, 0], -1, 1)
@@ -167,10 +151,7 @@ class CartPole(BatchedWorld):
         for _ in range(REPEAT):
             motion = ticked(motion, FORCE * action)
         place, angle, _, turning = motion
-        clock = np.minimum(state["clock"] + 1, LIMIT)
-        stay = np.where(np.cos(angle) > UPRIGHT, state["stay"] + 1, 0)
-        after = {"motion": motion.T, "errors": state["errors"], "clock": clock, "stay": stay}
-        success = (clock >= LIMIT) & (stay >= HOLD)
+        after, success = self.decided(state, motion, angle)
         return after, rewarded(place, angle, turning, action), np.zeros_like(success), success
 
     def picture(self, state: State, side: int) -> Array:
@@ -216,10 +197,6 @@ def holding() -> Array:
     return gains[0]
 
 
-def _motion(world: Any) -> Array:
-    return world.state["motion"].T
-
-
 def _centring(place: Array, velocity: Array) -> Array:
     """Acceleration that keeps the cart near the middle of the rail."""
     return -2.0 * place - 1.0 * velocity
@@ -236,12 +213,12 @@ class Catcher:
         return None
 
     def act(self, obs: Obs, memory: Any) -> tuple[Array, None]:
-        place, angle, velocity, turning = _motion(self.world)
-        lean = (angle + np.pi) % (2 * np.pi) - np.pi
+        place, angle, velocity, turning = motion_of(self.world)
+        away = lean(angle)
         swing = 12.0 * energy(angle, turning) * turning * np.cos(angle) + _centring(place, velocity)
         pumped = np.clip((CART + POLE) * swing / FORCE, -1, 1)
-        held = np.clip(-holding() @ np.stack([place, lean, velocity, turning]), -1, 1)
-        near = 1 / (1 + np.exp((np.abs(lean) - 0.5) / 0.05))  # from one to the other without a jump
+        held = np.clip(-holding() @ np.stack([place, away, velocity, turning]), -1, 1)
+        near = 1 / (1 + np.exp((np.abs(away) - 0.5) / 0.05))  # from one to the other without a jump
         return (near * held + (1 - near) * pumped)[:, None].astype(np.float32), None
 
 
@@ -258,7 +235,7 @@ class Swinger:
         return {"rng": rng, "aim": _aims(rng, count)}
 
     def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
-        place, angle, velocity, turning = _motion(self.world)
+        place, angle, velocity, turning = motion_of(self.world)
         rng: np.random.Generator = memory["rng"]
         fresh = rng.random(len(place)) < self.change
         memory["aim"] = np.where(fresh, _aims(rng, len(place)), memory["aim"])
@@ -272,21 +249,3 @@ def _aims(rng: np.random.Generator, count: int) -> Array:
     """(3, count): energy, strength of the pushes, place."""
     low, high, far = -0.3 * LEVER * GRAVITY, 0.1 * LEVER * GRAVITY, 0.5
     return np.stack([rng.uniform(low, high, count), rng.uniform(0, 1, count), rng.uniform(-far, far, count)])
-
-
-@dataclass
-class Holder:
-    """Random forces, each held for a decision or a few."""
-
-    world: World
-    change: float = 0.75  # chance a decision of a new force
-
-    def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
-        rng = np.random.default_rng([seed, 0x52])
-        return {"rng": rng, "force": rng.uniform(-1, 1, count)}
-
-    def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
-        rng: np.random.Generator = memory["rng"]
-        count = len(memory["force"])
-        memory["force"] = np.where(rng.random(count) < self.change, rng.uniform(-1, 1, count), memory["force"])
-        return memory["force"][:, None].astype(np.float32), memory
