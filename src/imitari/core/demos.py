@@ -284,6 +284,8 @@ class Demos(Sequence[Episode]):
             digest.update(np.ascontiguousarray(values).astype(np.int64).tobytes())
         rows = self.rows()
         names: list[str] = [*self.spec.obs, ACTION, *([REWARD] if self.has_reward else [])]
+        if not (self.known(rows) is None or np.all(self.known(rows))):
+            names.append(ACTION_KNOWN)
         for key in sorted(names):
             column = self.columns[key]
             if isinstance(column, TextColumn):

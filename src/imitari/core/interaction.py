@@ -64,7 +64,8 @@ def interact(
         on_step: called with (steps done, environments still running).
 
     Returns:
-        Episodes in the order of the seeds; `source["seed"]` holds the seed.
+        Episodes in the order of the seeds; `source["seed"]` holds the seed, and `source["behaviour"]` the way in which
+        it was solved, where the world tells one.
     """
     obs, _ = world.reset(seed=[int(seed) for seed in seeds])
     memory = actor.reset(len(seeds), seed=int(seeds[0]))
@@ -73,6 +74,7 @@ def interact(
     running = np.ones(count, bool)
     length = np.zeros(count, np.int64)
     terminal, success = np.zeros(count, bool), np.zeros(count, bool)
+    told: Array | None = None
     while running.any():
         proposal, memory = actor.act(obs, memory)
         decision = decide(obs, proposal) if decide else Decision(proposal, proposal, {})
@@ -81,21 +83,32 @@ def interact(
         length += running
         success |= running & np.asarray(info["success"], bool)
         terminal |= running & terminated
+        told = info.get("behaviour", told)
         running &= ~(terminated | truncated)
         if on_step:
             on_step(len(log.steps["action"]), int(running.sum()))
-    return _episodes(log, length, terminal, success, seeds)
+    return _episodes(log, length, terminal, success, [begun(seed, told, at) for at, seed in enumerate(seeds)])
 
 
-def _episodes(log: _Log, length: Array, terminal: Array, success: Array, seeds: Sequence[int]) -> list[Episode]:
+def begun(seed: int, behaviour: Array | None, number: int) -> dict[str, Any]:
+    """What the `source` of environment `number`'s episode says: where it began and, if that is known, in which way
+    (`behaviour` (B,), of all environments) it was solved."""
+    source: dict[str, Any] = {"seed": int(seed)}
+    if behaviour is not None and behaviour[number] >= 0:
+        source["behaviour"] = int(behaviour[number])
+    return source
+
+
+def _episodes(
+    log: _Log, length: Array, terminal: Array, success: Array, sources: Sequence[dict[str, Any]]
+) -> list[Episode]:
     steps = {key: np.stack(values, 1) for key, values in log.steps.items()}
     obs = {key: np.stack(values, 1) for key, values in log.obs.items()}
     action, reward = steps.pop("action"), steps.pop("reward")
     episodes: list[Episode] = []
-    for number, seed in enumerate(seeds):
+    for number, source in enumerate(sources):
         count = int(length[number])
         ended: Ending = "terminated" if terminal[number] else "truncated"
-        source: dict[str, Any] = {"seed": int(seed)}
         episodes.append(
             Episode(
                 obs={key: value[number, : count + 1] for key, value in obs.items()},

@@ -19,6 +19,7 @@ class Outcome:
     best: largest reward of a step.
     length: steps taken.
     ended: "terminated" or "truncated".
+    behaviour: number of the way in which it was solved (`Task.behaviours`), -1 where none is known.
     """
 
     policy: str
@@ -30,12 +31,13 @@ class Outcome:
     best: float
     length: int
     ended: str
+    behaviour: int = -1
 
     @staticmethod
     def of(episode: Episode, policy: str, task: str, train_seed: int = -1) -> Outcome:
         reward = episode.reward
         best = float(reward.max()) if reward is not None and len(reward) else float("nan")
         seed = int(episode.source.get("seed", -1))
-        return Outcome(
-            policy, task, seed, train_seed, bool(episode.success), episode.total, best, len(episode), episode.ended
-        )
+        way = int(episode.source.get("behaviour", -1))
+        solved = bool(episode.success)
+        return Outcome(policy, task, seed, train_seed, solved, episode.total, best, len(episode), episode.ended, way)

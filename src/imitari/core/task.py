@@ -23,7 +23,8 @@ class Stepped(Protocol):
 
     An environment that has finished is frozen: its observation repeats, its reward is 0, its flags stay as they were.
     `step` returns (obs, reward (B,), terminated (B,), truncated (B,), info); `info["success"]` is (B,) bool: whether
-    the environment counts the episode as solved up to now.
+    the environment counts the episode as solved up to now. `info["behaviour"]`, where the task has `behaviours`, is
+    (B,) int: the number of the way in which it did so, -1 where none is known.
     """
 
     num_envs: int
@@ -75,6 +76,7 @@ class Task:
         symbols: how its observations and actions are read in the words of planning, None where they are not.
         follow_for: (world, paths (B, N, D) of `observation.state`) -> Actor that takes environment b along path b, or
             None where that cannot be asked for.
+        behaviours: names of the ways in which it can be solved, where they can be told apart; () where not.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Task:
     judge_for: Callable[[World], Judge] | None = None
     symbols: Symbols | None = None
     follow_for: Callable[[World, Array], Actor] | None = None
+    behaviours: tuple[str, ...] = ()
 
     def make(self, count: int) -> World:
         """`count` environments; `reset(seed=[...])` takes one seed each."""

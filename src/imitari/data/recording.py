@@ -13,7 +13,7 @@ import numpy as np
 from imitari.core.episode import Array, Ending, Episode, Obs
 from imitari.core.errors import UserError
 from imitari.core.files import replace_arrays, replace_text
-from imitari.core.interaction import Decide, Decision
+from imitari.core.interaction import Decide, Decision, begun
 from imitari.core.task import World
 
 ABOUT = "about.json"
@@ -157,7 +157,8 @@ class Recorder:
                 self._steps[number].setdefault(key, []).append(np.array(value[number]))
         self._see(obs)
         for number in np.flatnonzero(self._running & (terminated | truncated)):
-            self._hand_over(int(number), bool(terminated[number]), bool(info["success"][number]))
+            source = begun(self.seeds[int(number)], info.get("behaviour"), int(number))
+            self._hand_over(int(number), bool(terminated[number]), bool(info["success"][number]), source)
         return obs, reward, terminated, truncated, info
 
     def _see(self, obs: Obs) -> None:
@@ -165,14 +166,13 @@ class Recorder:
             for key, value in obs.items():
                 self._obs[number][key].append(np.array(value[number]))
 
-    def _hand_over(self, number: int, terminated: bool, success: bool) -> None:
+    def _hand_over(self, number: int, terminated: bool, success: bool, source: dict[str, Any]) -> None:
         self._running[number] = False
         obs = {key: np.stack(values) for key, values in self._obs[number].items()}
         steps = {key: np.stack(values) for key, values in self._steps[number].items()}
         self._obs[number], self._steps[number] = {key: [] for key in obs}, {}
         action, reward = steps.pop("action"), steps.pop("reward").astype(np.float32)
         ended: Ending = "terminated" if terminated else "truncated"
-        source: dict[str, Any] = {"seed": self.seeds[number]}
         self.finished(self.seeds[number], Episode(obs, action, reward, ended, success, steps, source))
 
     def close(self) -> None:

@@ -51,6 +51,11 @@ class BatchedWorld(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         """(next state, reward (B,), terminated (B,), success (B,)) for all environments."""
         raise NotImplementedError
 
+    def behaviour(self, state: State) -> Array | None:
+        """(B,) number of the way in which each environment has been solved so far (`Task.behaviours`), -1 where none is
+        known; None: the world knows of no ways."""
+        return None
+
     def picture(self, state: State, side: int) -> Array:
         """uint8 (B, side, side, 3), for worlds that can be drawn."""
         raise UserError(f"{type(self).__name__} has no pictures: choose a task with a camera")
@@ -83,7 +88,10 @@ class BatchedWorld(VectorEnv):  # pyright: ignore[reportMissingTypeArgument]
         self._success |= running & success
         self._terminated |= running & terminated
         self._truncated |= running & ~terminated & (self._clock >= self.limit)
-        info = {"success": self._success.copy()}
+        info: dict[str, Array] = {"success": self._success.copy()}
+        behaviour = self.behaviour(self.state)
+        if behaviour is not None:
+            info["behaviour"] = behaviour
         flags = self._terminated.copy(), self._truncated.copy()
         return self.observe(self.state), np.where(running, reward, 0.0).astype(np.float32), *flags, info
 

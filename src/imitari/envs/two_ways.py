@@ -35,11 +35,12 @@ def task(name: str = "", pixels: int | None = None) -> Task:
         lambda count: TwoWays(count, spec, pixels),
         Guide,
         description=(__doc__ or "").split("\n")[0],
+        behaviours=("left", "right"),
     )
 
 
 class TwoWays(PlaneWorld):
-    """Reward: progress to the goal, 1 at it, -1 at the obstacle."""
+    """Reward: progress to the goal, 1 at it, -1 at the obstacle. State also: on which `side` it passed (B,), or -1."""
 
     def __init__(self, count: int, spec: Spec, pixels: int | None) -> None:
         discs = (Disc((0.0, 0.0), RADIUS, (120, 120, 120)), Disc("mark", REACH, GREEN))
@@ -48,7 +49,7 @@ class TwoWays(PlaneWorld):
     def start(self, rng: np.random.Generator) -> State:
         position = np.array([rng.uniform(-0.1, 0.1), rng.uniform(-1.0, -0.8)])
         goal = np.array([rng.uniform(-0.1, 0.1), rng.uniform(0.8, 1.0)])
-        return {"position": position, "mark": goal}
+        return {"position": position, "mark": goal, "side": np.array(-1)}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         position = self.moved(state["position"], action)
@@ -56,7 +57,12 @@ class TwoWays(PlaneWorld):
         before, after = (np.linalg.norm(state["mark"] - point, axis=1) for point in (state["position"], position))
         arrived = (after < REACH) & ~hit
         reward = (before - after) + arrived - hit
-        return {"position": position, "mark": state["mark"]}, reward, hit | arrived, arrived
+        passes = (state["position"][:, 1] < 0) & (position[:, 1] >= 0)
+        side = np.where(passes, (position[:, 0] > 0).astype(np.int64), state["side"])
+        return {"position": position, "mark": state["mark"], "side": side}, reward, hit | arrived, arrived
+
+    def behaviour(self, state: State) -> Array:
+        return state["side"]
 
 
 @dataclass

@@ -15,6 +15,7 @@ from imitari.core.files import replacing
 from imitari.core.outcome import Outcome
 
 FIELDS = [entry.name for entry in dataclasses.fields(Outcome)]
+OPTIONAL = {"behaviour"}  # columns that earlier versions did not write
 
 
 def write_outcomes(path: Path, outcomes: Iterable[Outcome]) -> None:
@@ -42,9 +43,9 @@ def read_outcomes(path: Path) -> list[Outcome]:
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: is not a readable outcomes file ({error}): delete it and evaluate again") from error
     for name in FIELDS:
-        if rows and name not in rows[0]:
+        if rows and name not in rows[0] and name not in OPTIONAL:
             raise UserError(f"{path}: column '{name}' is missing: evaluate again with this version")
-    return [Outcome(**{name: row[name] for name in FIELDS}) for row in rows]
+    return [Outcome(**{name: row[name] for name in FIELDS if name in row}) for row in rows]
 
 
 def paired(a: Sequence[Outcome], b: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
