@@ -182,6 +182,28 @@ class JoinedColumn:
         return self.take(np.arange(start, stop))
 
 
+class PickedColumn:
+    """Some rows of a column, in any order, without copying them."""
+
+    def __init__(self, column: Column, rows: Array) -> None:
+        self.column = column
+        self.picked = rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.picked), *self.column.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return self.column.dtype
+
+    def take(self, rows: Array) -> Array:
+        return self.column.take(self.picked[rows])
+
+    def span(self, start: int, stop: int) -> Array:
+        return self.column.take(self.picked[start:stop])
+
+
 class CodedColumn:
     """Values kept once each: (rows,) integer codes into (K, *feature shape) values."""
 
@@ -238,3 +260,10 @@ class TextColumn(CodedColumn):
         vocabulary = list(dict.fromkeys(texts))
         code = {text: number for number, text in enumerate(vocabulary)}
         return TextColumn(ArrayColumn(np.array([code[text] for text in texts], np.int32)), vocabulary)
+
+
+def picked(column: Column, rows: Array) -> Column:
+    """Some rows of a column, in any order: as text, where it is text."""
+    if isinstance(column, TextColumn):
+        return TextColumn(ArrayColumn(column.codes.take(rows)), column.vocabulary.tolist())
+    return PickedColumn(column, rows)
