@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from imitari.core.errors import UserError
-from imitari.nets.diffusion import Flow, Network, NoiseDiffusion, Process, ScoreDiffusion, kept_variance
+from imitari.nets.diffusion import Bounds, Flow, Network, NoiseDiffusion, Process, ScoreDiffusion, kept_variance
 
 MEAN, DEVIATION = 0.3, 0.4
 
@@ -60,8 +60,9 @@ EXACT: list[tuple[Process, Callable[..., Network], float]] = [
     (ScoreDiffusion(200, least=1e-3, curve=None, solver="ddim"), ideal_score, 0.02),
     (Flow(200), ideal_velocity, 0.01),
     (Flow(20, "heun"), ideal_velocity, 0.01),
+    (ScoreDiffusion(400, least=1e-3, curve=None, solver="ancestral"), ideal_score, 0.02),
 ]
-NAMES = ["ddpm", "ddim", "linear", "edm", "edm ddim", "euler", "heun"]
+NAMES = ["ddpm", "ddim", "linear", "edm", "edm ddim", "euler", "heun", "edm ancestral"]
 
 
 @pytest.mark.parametrize(("process", "ideal", "tolerance"), EXACT, ids=NAMES)
@@ -76,7 +77,7 @@ def test_the_ideal_network_samples_the_target(
     assert abs(samples.std().item() / DEVIATION - 1) < tolerance + 4 / math.sqrt(2 * count)
 
 
-@pytest.mark.parametrize(("process", "ideal", "tolerance"), [EXACT[1], *EXACT[3:]], ids=[NAMES[1], *NAMES[3:]])
+@pytest.mark.parametrize(("process", "ideal", "tolerance"), [EXACT[1], *EXACT[3:7]], ids=[NAMES[1], *NAMES[3:7]])
 def test_deterministic_samplers_follow_the_exact_path(
     process: Process, ideal: Callable[..., Network], tolerance: float
 ) -> None:
@@ -149,6 +150,37 @@ def remaining(process: Process) -> float:
     out = noise * process.deviation / np.sqrt(noise**2 + process.deviation**2)
     left = variance * noise**2 / (variance + noise**2) / out**2
     return float((left * weight).sum() / weight.sum())
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_few_ancestral_steps_have_the_moments_of_their_chain(steps: int) -> None:
+    """With the ideal denoiser each step is a linear map of a Gaussian with fresh noise: mean and variance follow."""
+    process = ScoreDiffusion(steps, least=0.05, most=1.0, curve=5.0, solver="ancestral")
+    mean, variance = 0.0, process.noises[0] ** 2
+    for now, then in zip(process.noises[:-1], process.noises[1:], strict=True):
+        trust = DEVIATION**2 / (DEVIATION**2 + now**2)  # of x in E[clean | x]
+        fresh = then**2 * (now**2 - then**2) / now**2
+        kept = (then**2 - fresh) ** 0.5 / now  # of x in the step
+        slope = kept + (1 - kept) * trust
+        mean = slope * mean + (1 - kept) * (1 - trust) * MEAN
+        variance = slope**2 * variance + fresh
+    torch.manual_seed(0)
+    count = 200_000
+    samples = process.sample(ideal_score(process), torch.randn(count, 1))
+    assert abs(samples.mean().item() - mean) < 4 * math.sqrt(variance / count)
+    assert abs(samples.var().item() / variance - 1) < 4 * math.sqrt(2 / count)
+    assert len(process.path) == steps
+
+
+def test_the_range_of_the_data_bounds_each_dimension_of_what_is_sampled() -> None:
+    torch.manual_seed(0)
+    bounds = Bounds(2)
+    noise = 3 * torch.randn(500, 2)
+    assert torch.equal(bounds(noise), noise)
+    bounds.learn(torch.tensor([[0.1, -2.0], [0.4, 1.0], [0.2, 0.0]]))
+    drawn = NoiseDiffusion(4, 4, 1.0, bounds).sample(lambda x, _: torch.zeros_like(x), noise)
+    assert torch.allclose(drawn.amin(0), torch.tensor([0.1, -2.0]))
+    assert torch.allclose(drawn.amax(0), torch.tensor([0.4, 1.0]))
 
 
 def test_evenly_spaced_steps_are_the_exact_solution_for_one_point() -> None:

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from imitari.core.demos import Demos
+from imitari.core.episode import ACTION
 from imitari.core.errors import UserError
+from imitari.core.spec import SOURCE
 from imitari.core.task import Task
 from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler, ScalingKind
@@ -23,6 +26,8 @@ from imitari.learn.scaled import DeviceScaler
 
 # Held-out loss is measured on this many samples, the same at every check.
 CHECK_SAMPLES = 1024
+# A learner that measures the actions is shown at most so many.
+MEASURED = 1_000_000
 
 
 def clone(
@@ -36,6 +41,7 @@ def clone(
     obs_offsets: Sequence[int] | None = None,
     action_offsets: Sequence[int] | None = None,
     start: Agent | None = None,
+    scaler: Scaler | None = None,
 ) -> Agent:
     """Fits `method.learner` to windows of the demonstrations.
 
@@ -45,13 +51,15 @@ def clone(
         run: where and how.
         task: fills in names, bounds and periods that the data does not carry.
         start: an agent of the same method whose weights and scaling are where this begins.
+        scaler: fitted by the method on the same demonstrations, in the place of `obs_scaling` and `action_scaling`.
     """
     framing = method.framing()
     offsets = (obs_offsets or framing.obs_offsets, action_offsets or framing.action_offsets)
     sampler = partial(Windows, obs_offsets=offsets[0], action_offsets=offsets[1])
     return fit_samples(
-        method, demos, run, task, sampler, obs_scaling=obs_scaling, action_scaling=action_scaling, start=start
-    )
+        method, demos, run, task, sampler, obs_scaling=obs_scaling, action_scaling=action_scaling, start=start,
+        scaler=scaler,
+    )  # fmt: skip
 
 
 def fit_samples(
@@ -64,14 +72,17 @@ def fit_samples(
     obs_scaling: ScalingKind = "minmax",
     action_scaling: ScalingKind = "minmax",
     start: Agent | None = None,
+    scaler: Scaler | None = None,
 ) -> Agent:
     """Fits `method.learner` to whatever samples `sampler` makes of the demonstrations, see `clone`."""
     demos = described(demos, task)
-    scaler = start.scaler if start else Scaler.fit(demos, obs_scaling, action_scaling)
+    scaler = start.scaler if start else scaler or Scaler.fit(demos, obs_scaling, action_scaling)
     learner = run.build(lambda: method.learner(demos.spec))
     if start:
         _go_on_from(start, learner, demos)
     scale = DeviceScaler(scaler, demos.spec, run.place)
+    if learner.measures:
+        learner.measure(_actions(demos, scale))
     batches = Batches(sampler(demos), method.batch, run.seed)
     held = sampler(run.held.with_spec(demos.spec)) if run.held else None
     check = held_out_loss(learner, held, scale, run) if held else None
@@ -80,6 +91,15 @@ def fit_samples(
         learner, batches, method.optim(), method.steps, scale, check=check, check_every=max(1, method.steps // 20)
     )
     return finished(method, learner, scaler, demos, run)
+
+
+def _actions(demos: Demos, scale: DeviceScaler) -> Tensor:
+    """Scaled actions (N, A): all that are known, or of more than `MEASURED` so many, evenly spread."""
+    rows = demos.known_rows()
+    if len(rows) > MEASURED:
+        rows = rows[np.linspace(0, len(rows) - 1, MEASURED).astype(np.int64)]
+    source = {key: demos.columns[key].take(rows) for key in (SOURCE,) if key in demos.spec.obs}
+    return scale.scale(ACTION, demos.columns[ACTION].take(rows), scale.group(source))
 
 
 def _go_on_from(start: Agent, learner: Learner, demos: Demos) -> None:

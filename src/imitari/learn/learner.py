@@ -22,12 +22,14 @@ class Learner(nn.Module):
         recurrent: whether `act` carries a state (then it takes and returns one).
         compiles: whether compiled losses were measured to be faster on a processor.
         convolves: whether it is mostly convolutions: they were measured to pay in bfloat16 at any size on a processor.
+        measures: whether `measure` must see the data's actions before training.
         any_size: whether it also takes maps of another height and width than those that it was trained on.
     """
 
     recurrent: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
     convolves: ClassVar[bool] = False
+    measures: ClassVar[bool] = False
     any_size: ClassVar[bool] = False
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -54,6 +56,9 @@ class Learner(nn.Module):
         """What the networks are made from besides settings and spec, such as a tokenizer learned from the data: JSON
         values, saved with the agent and given to `Method.rebuilt`."""
         return {}
+
+    def measure(self, action: Tensor) -> None:
+        """Takes from the scaled actions (N, A) of the data what is not trained, such as their range: into buffers."""
 
     def after_step(self) -> None:
         """Called after each optimiser step, after trailing copies have moved."""

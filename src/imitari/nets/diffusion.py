@@ -36,6 +36,31 @@ class Process(Protocol):
         ...
 
 
+class Bounds(nn.Module):
+    """The range of the data in each dimension, to which what is made from noise is held; before `learn`, everything.
+
+    Args:
+        size: dimensions A.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.full((size,), -torch.inf))
+        self.register_buffer("high", torch.full((size,), torch.inf))
+
+    def learn(self, data: Tensor) -> None:
+        """Takes the range of data (N, A)."""
+        self.low.copy_(data.amin(0))
+        self.high.copy_(data.amax(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., A) to the nearest point (..., A) within the range."""
+        return x.clamp(self.low, self.high)
+
+
 class NoiseDiffusion(nn.Module):
     """A fixed number of noise levels; the network predicts the noise (DDPM, Ho et al. 2020).
 
@@ -46,7 +71,8 @@ class NoiseDiffusion(nn.Module):
         levels: noise levels N in training.
         steps: levels visited in sampling.
         spread: share of the posterior's noise that sampling adds.
-        bound: the clean estimate is clipped to [-bound, bound] in sampling (Chi et al. 2023: 1); None: it is not.
+        bound: the clean estimate is clipped to [-bound, bound] in sampling (Chi et al. 2023: 1), or held to the range
+            of the data; None: it is not clipped.
         schedule: "cosine", the squared cosine of Nichol & Dhariwal 2021 (eq. 17), or "linear" (Ho et al. 2020).
     """
 
@@ -58,7 +84,7 @@ class NoiseDiffusion(nn.Module):
         levels: int = 100,
         steps: int = 16,
         spread: float = 0.0,
-        bound: float | None = 1.0,
+        bound: float | Bounds | None = 1.0,
         schedule: Literal["cosine", "linear"] = "cosine",
     ) -> None:
         super().__init__()
@@ -84,7 +110,8 @@ class NoiseDiffusion(nn.Module):
             guess = network(x, level.expand(len(x))).float()
             clean = (x - math.sqrt(1 - kept) * guess) / math.sqrt(kept)
             if self.bound is not None:
-                clean = clean.clamp(-self.bound, self.bound)
+                bound = self.bound
+                clean = bound(clean) if isinstance(bound, Bounds) else clean.clamp(-bound, bound)
                 guess = (x - math.sqrt(kept) * clean) / math.sqrt(1 - kept)
             added = self.spread**2 * (1 - after) / (1 - kept) * (1 - kept / after)
             x = math.sqrt(after) * clean + math.sqrt(max(0.0, 1 - after - added)) * guess
@@ -102,8 +129,9 @@ class ScoreDiffusion(nn.Module):
         least, most: noise in sampling (sigma_min, sigma_max).
         curve: how the steps crowd at low noise (rho); None: evenly in the logarithm, which is its limit.
         centre, width: of the logarithm of the noise in training (P_mean, P_std).
-        solver: "heun", two network calls a step, the last of them one; or "ddim", one call: exact where the estimate
-            of the clean data stays the same over a step (DDIM, or DPM-Solver-1 of Lu et al. 2022).
+        solver: "heun", two network calls a step, the last of them one; "ddim", one call: exact where the estimate
+            of the clean data stays the same over a step (DDIM, or DPM-Solver-1 of Lu et al. 2022); or "ancestral", one
+            call: each step goes below its end and adds fresh noise up to there (Song et al. 2021, appendix F).
         density: of that logarithm: "normal", or "logistic", cut off at the least and the most noise.
     """
 
@@ -118,7 +146,7 @@ class ScoreDiffusion(nn.Module):
         curve: float | None = 7.0,
         centre: float = -1.2,
         width: float = 1.2,
-        solver: Literal["heun", "ddim"] = "heun",
+        solver: Literal["heun", "ddim", "ancestral"] = "heun",
         density: Literal["normal", "logistic"] = "normal",
     ) -> None:
         super().__init__()
@@ -156,6 +184,11 @@ class ScoreDiffusion(nn.Module):
             clean = self.denoise(network, x, now)
             if self.solver == "ddim":
                 x = torch.lerp(clean, x, then / now)
+                continue
+            if self.solver == "ancestral":
+                fresh = then * math.sqrt(1 - (then / now) ** 2)
+                x = torch.lerp(clean, x, then**2 / now**2)
+                x = x + fresh * torch.randn_like(x) if then else x
                 continue
             slope = (x - clean) / now
             ahead = x + (then - now) * slope

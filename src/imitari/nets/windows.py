@@ -1,0 +1,51 @@
+"""A causal transformer over a window of observations and noisy actions in turn, which takes the noise away."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from imitari.nets.causal import CausalTransformer
+from imitari.nets.denoiser import Along, LevelEmbedding
+
+
+class WindowTransformer(nn.Module):
+    """Tokens [level, o_1, a_1, ..., o_T, a_T]; what is estimated of an action is read off its token, which sees the
+    observations up to it and the noisy actions before it. Windows may be shorter than the longest.
+
+    Args:
+        features: of one observation F.
+        action: size of an action A.
+        window: longest T.
+        width, heads, layers: of the transformer.
+        dropout: of embeddings, attention and the blocks' outputs.
+
+    Source: Reuss et al. 2023 (score-based policies with transformers), without goals.
+    """
+
+    def __init__(
+        self, features: int, action: int, window: int, width: int, heads: int, layers: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
+        self.observe = nn.Linear(features, width)
+        self.inlet = nn.Linear(action, width)
+        self.body = CausalTransformer(0, width, heads, layers, 1 + 2 * window, dropout)
+        self.outlet = nn.Linear(width, action)
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """Features (B, T, F) of the observations to the condition of `forward`: the same at every noise level."""
+        return self.observe(features)
+
+    def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
+        """Noisy actions (B, T, A), level (B,) and a prepared condition to (B, T, A)."""
+        return self._seeing(noisy, self.level(level).unsqueeze(1), condition)
+
+    def along(self, levels: Tensor, condition: Tensor) -> Along:
+        """`forward` for calls at each of the `levels` (S,), in this order: all their tokens are made at once."""
+        tokens = iter(self.level(levels).unsqueeze(1).split(1))
+        return lambda noisy, _: self._seeing(noisy, next(tokens).expand(len(noisy), -1, -1), condition)
+
+    def _seeing(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
+        pairs = torch.stack([condition, self.inlet(noisy)], 2).flatten(1, 2)
+        return self.outlet(self.body.features(torch.cat([level, pairs], 1))[:, 2::2])
