@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,10 @@ GREY, GREEN, BLUE = (170, 170, 170), (60, 160, 80), (40, 80, 200)
 
 @dataclass(frozen=True)
 class Disc:
-    """Something round in the picture: where (a key of the state, or a fixed place), how large, which colour."""
+    """Something round in the picture: where and how large (keys of the state, or fixed), which colour."""
 
     place: str | tuple[float, float]
-    radius: float
+    radius: str | float
     colour: Colour
 
 
@@ -59,14 +60,20 @@ class PlaneWorld(BatchedWorld):
         return np.clip(position + SPEED * np.clip(action, -1, 1), -EDGE, EDGE)
 
     def picture(self, state: State, side: int) -> Array:
-        axis = np.linspace(-EDGE, EDGE, side)
-        grid = np.stack(np.meshgrid(axis, -axis), -1)[None]
-        count = len(state["position"])
-        image = np.full((count, side, side, 3), 235, np.uint8)
-        for disc in self.discs:
-            place = state[disc.place] if isinstance(disc.place, str) else np.broadcast_to(disc.place, (count, 2))
-            image[((grid - place[:, None, None]) ** 2).sum(-1) < disc.radius**2] = disc.colour
-        return image
+        return drawn(self.discs, state, side, (-EDGE, EDGE))
+
+
+def drawn(discs: Sequence[Disc], state: State, side: int, edges: tuple[float, float]) -> Array:
+    """uint8 (B, side, side, 3): discs over one another, seen from above, on the square between `edges`."""
+    axis = np.linspace(*edges, side)
+    grid = np.stack(np.meshgrid(axis, axis[::-1]), -1)[None]
+    count = len(state["position"])
+    image = np.full((count, side, side, 3), 235, np.uint8)
+    for disc in discs:
+        place = state[disc.place] if isinstance(disc.place, str) else np.broadcast_to(disc.place, (count, 2))
+        radius = state[disc.radius] if isinstance(disc.radius, str) else np.full(count, disc.radius)
+        image[((grid - place[:, None, None]) ** 2).sum(-1) < radius[:, None, None] ** 2] = disc.colour
+    return image
 
 
 def towards(position: Array, aim: Array) -> Array:
