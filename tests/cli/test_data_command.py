@@ -14,6 +14,7 @@ from imitari.cli import main
 from imitari.core.demos import Demos
 from imitari.core.episode import Episode
 from imitari.core.spec import Feature, Spec
+from imitari.data.curate.scores import Scores
 from imitari.data.formats import npz
 from imitari.data.opening import open_demos
 
@@ -158,3 +159,35 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_score_then_filter(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, out, facts = (place.with_name(name) for name in ("scores.npz", "best.npz", "facts.json"))
+    assert main(["data", "score", str(place), "--by", "task", "--out", str(kept), "--json", str(facts)]) == 0
+    assert "horizon (low)" in capsys.readouterr().out
+    told = json.loads(facts.read_text())
+    assert list(told["groups"]) == ["push"]
+    variance = np.array(told["episodes"]["action_variance"])
+    command = ["data", "filter", str(place), "--scores", str(kept), "--score", "action_variance", "--best", "0.25"]
+    assert main([*command, "--drop", str(int(variance.argmin())), "--out", str(out)]) == 0
+    assert [episode.source["seed"] for episode in open_demos(out)] == [int(np.argsort(variance)[1])]
+    other = damaged(place)
+    assert main(["data", "filter", str(other), "--scores", str(kept), "--out", str(place.with_name("no.npz"))]) == 2
+    assert "speaks of other data" in capsys.readouterr().err
+
+
+def test_trim_cuts_out_or_forgets(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demos = open_demos(place)
+    keep = np.arange(demos.steps) % 3 > 0
+    kept, cut, forgotten = (place.with_name(name) for name in ("scores.npz", "cut.npz", "forgotten.npz"))
+    Scores(keep=keep, fingerprint=demos.fingerprint()).save(kept)
+    assert main(["data", "trim", str(place), "--scores", str(kept), "--out", str(cut)]) == 0
+    assert open_demos(cut).steps == keep.sum()
+    assert main(["data", "trim", str(place), "--scores", str(kept), "--forget", "--out", str(forgotten)]) == 0
+    left = open_demos(forgotten)
+    assert (left.steps, len(left.known_rows())) == (demos.steps, keep.sum())
+    assert main(["data", "trim", str(place), "--idle", "0.001", "--out", str(place.with_name("moving.npz"))]) == 0
+    assert open_demos(place.with_name("moving.npz")).steps == demos.steps
+    Scores({"error": keep * 1.0}, fingerprint=demos.fingerprint()).save(kept)
+    assert main(["data", "trim", str(place), "--scores", str(kept), "--out", str(place.with_name("no.npz"))]) == 2
+    assert "does not say which steps to keep" in capsys.readouterr().err

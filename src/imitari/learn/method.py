@@ -18,6 +18,8 @@ from imitari.learn.run import Run
 from imitari.learn.settings import check_settings
 
 if TYPE_CHECKING:
+    from imitari.core.demos import Demos
+    from imitari.data.curate.scores import Scores
     from imitari.learn.agent import Agent
 
 Need = Literal["reward", "task", "expert", "image", "symbols", "text", "map", "trials"]
@@ -83,6 +85,14 @@ class Method:
     def moved(self, agent: Agent, task: Task) -> Agent:
         """The agent as it acts in `task`: another one where what was learned holds in tasks of another size too."""
         return agent
+
+    def scored(self, agent: Agent, demos: Demos) -> Scores:
+        """What the agent says of the steps and episodes of a data set.
+
+        Raises:
+            UserError: where this method has nothing to say of data.
+        """
+        raise UserError(f"method '{self.name()}' says nothing of data: score with a model of a method that does")
 
     def fit(self, demos: Any, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one; only then `demos` may be None)."""

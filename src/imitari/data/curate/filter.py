@@ -26,6 +26,7 @@ class Wanted:
         returned: (least, most) sum of rewards, either None.
         source: key -> text that the episode's source must hold there (or in the list that it holds there).
         finite: no NaN and no infinity in any observation, reward or known action.
+        scored: what scores of the episodes were asked, and (E,) bool: their answer.
     """
 
     episodes: Sequence[int] | None = None
@@ -35,6 +36,7 @@ class Wanted:
     returned: tuple[float | None, float | None] = (None, None)
     source: tuple[tuple[str, str], ...] = ()
     finite: bool = False
+    scored: tuple[str, Array] | None = None
 
 
 def keep(demos: Demos, wanted: Wanted) -> Demos:
@@ -59,6 +61,8 @@ def keep(demos: Demos, wanted: Wanted) -> Demos:
         masks.append((f"return {_range(wanted.returned)}", _between(returns(demos), wanted.returned)))
     for key, text in wanted.source:
         masks.append((f"{key} is {text}", np.array([_says(source, key, text) for source in demos.table.source])))
+    if wanted.scored is not None:
+        masks.append(wanted.scored)
     if wanted.finite:
         masks.append(("finite", finite(demos)))
     numbers = np.arange(len(demos))

@@ -144,9 +144,7 @@ def grouped(demos: Demos, key: str) -> dict[str, Array]:
                 found.setdefault(str(one), []).append(number)
     if not found:
         keys = ", ".join(sorted({name for source in demos.table.source for name in source})) or "none"
-        raise UserError(
-            f"{demos.provenance.path}: no episode says its '{key}': choose from {', '.join(keys) or 'none'}"
-        )
+        raise UserError(f"{demos.provenance.path}: no episode says its '{key}': choose from {keys}")
     return {name: np.array(numbers) for name, numbers in found.items()}
 
 
