@@ -77,6 +77,7 @@ class Task:
         follow_for: (world, paths (B, N, D) of `observation.state`) -> Actor that takes environment b along path b, or
             None where that cannot be asked for.
         behaviours: names of the ways in which it can be solved, where they can be told apart; () where not.
+        repeats: starts s with the same s // repeats begin in the same state; 0: all do.
     """
 
     name: str
@@ -91,10 +92,15 @@ class Task:
     symbols: Symbols | None = None
     follow_for: Callable[[World, Array], Actor] | None = None
     behaviours: tuple[str, ...] = ()
+    repeats: int = 1
 
     def make(self, count: int) -> World:
         """`count` environments; `reset(seed=[...])` takes one seed each."""
         return self.factory(count)
+
+    def context(self, seed: int) -> int:
+        """Number of the state that start `seed` begins in; starts of one context differ in the noise of who acts alone."""
+        return seed // self.repeats if self.repeats else 0
 
     def about(self, seed: int) -> dict[str, Any]:
         """What the start `seed` is a start of, for `Episode.source`: the name of the task, and what is to be done."""

@@ -45,6 +45,7 @@ def task(name: str = "", pixels: int | None = None, repeats: int = 1, limit: int
         Hand,
         description=(__doc__ or "").split("\n")[0],
         behaviours=NAMES,
+        repeats=0,
     )
 
 
