@@ -84,6 +84,27 @@ def test_the_latent_tells_the_styles_apart() -> None:
     assert informed < 0.5 * blind
 
 
+def test_the_latent_of_acting_is_zero_or_drawn() -> None:
+    obs = {STATE: torch.zeros(4000, 1, 2)}
+    torch.manual_seed(0)
+    zero, prior, uniform = (
+        Chunker(ActionChunking(width=16, inner=16, acting_latent=kind), SPEC).eval()
+        for kind in ("zero", "prior", "uniform")
+    )
+    drawn = prior.drawn(4000)
+    assert drawn is not None
+    assert abs(float(drawn.mean())) < 0.01
+    assert abs(float(drawn.std()) - 1) < 0.01
+    evenly = uniform.drawn(4000)
+    assert evenly is not None
+    assert 0 <= float(evenly.min()) < float(evenly.max()) < 1
+    assert abs(float(evenly.var()) - 1 / 12) < 0.001
+    with torch.inference_mode():
+        still, moving = zero.act(obs), prior.act(obs)
+    assert float(still.std(0).max()) < 1e-5
+    assert float(moving.std(0).min()) > 1e-3
+
+
 def test_the_divergence_is_the_closed_form() -> None:
     torch.manual_seed(0)
     demos = waves((1.0,))

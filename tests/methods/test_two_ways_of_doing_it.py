@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from imitari.core.demos import Demos
 from imitari.core.episode import Array, Episode
@@ -15,6 +16,7 @@ from imitari.core.spec import Feature, Spec
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_class
 from imitari.learn.run import Run
+from imitari.nets.mlp import ResidualMLP
 
 STATE = "observation.state"
 SPEC = Spec({STATE: Feature((1,))}, Feature((1,)))
@@ -75,6 +77,18 @@ def test_both_ways_are_taken_and_each_to_its_end(name: str) -> None:
 def test_regression_takes_the_mean_of_both() -> None:
     end = walked(trained("bc", steps=300, batch=64, hidden=(32, 32)))[-1]
     assert np.ptp(end) < 1e-4  # every walk from the same place is the same
+
+
+def test_the_residual_perceptron_of_the_benchmark_learns_as_well() -> None:
+    settings = {"hidden": (32,) * 6, "activation": "mish", "residual": True, "steps": 200, "batch": 64}
+    demos = walks(2).keep([1])  # one way
+    agent = method_class("bc").from_preset("small", **settings).fit(demos, Run(show=False))
+    blocks = [part for part in agent.learner.modules() if isinstance(part, ResidualMLP)]
+    assert [len(part.blocks) for part in blocks] == [3]
+    assert any(isinstance(part, nn.Mish) for part in blocks[0].modules())
+    assert np.abs(walked(agent)[-1] / (STEPS * PACE) - 1).max() < 0.1
+    with pytest.raises(UserError, match="equally wide"):
+        method_class("bc").from_preset("small", **{**settings, "hidden": (32, 16)}).learner(SPEC)
 
 
 @pytest.mark.parametrize("name", ["bet", "diffusion_gpt", "beso"])

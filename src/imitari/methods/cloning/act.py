@@ -3,7 +3,8 @@
 In training an encoder reads the state and the demonstrated chunk and gives a small latent, the style in which it was
 done; a transformer reads latent, state and cells of the camera images, and a decoder turns one query an action into
 the chunk (Zhao et al. 2023, "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware"). Acting sets the
-latent to zero, the mean of its prior; overlapping chunks can be averaged (`ensemble`), which makes motion smooth.
+latent to zero, the mean of its prior, or draws it (`acting_latent`: Jia et al. 2024 mean the prior, their code draws
+it uniformly); overlapping chunks can be averaged (`ensemble`), which makes motion smooth.
 Differs from the paper: positions are learnt and added once, not in every layer; GELU for ReLU; norms before each part
 unless `prenorm` is off; images pass a small residual trunk, not a pretrained ResNet-18.
 """
@@ -11,7 +12,7 @@ unless `prenorm` is off; images pass a small residual trunk, not a pretrained Re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ class ActionChunking(Trained):
     execute: int = 10  # actions executed before the next decision
     ensemble: float | None = None  # average overlapping chunks with weights exp(-ensemble i), the oldest first; or none
     latent: int = 32  # numbers in the style latent; 0: no autoencoder
+    acting_latent: Literal["zero", "prior", "uniform"] = "zero"  # 0, or drawn: N(0, 1), or uniform in [0, 1)
     kl_weight: float = 10.0  # on the divergence of the latent from its prior
     width: int = 128  # of all tokens
     heads: int = 4  # of the attention
@@ -112,7 +114,14 @@ class Chunker(Fixed, Learner):
         return masked_mean(error, batch.valid)
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
-        return self.decode(obs, None)
+        return self.decode(obs, self.drawn(len(next(iter(obs.values())))))
+
+    def drawn(self, count: int) -> Tensor | None:
+        """Latents to act with (count, Z), or None for zero."""
+        if self.style is None or self.method.acting_latent == "zero":
+            return None
+        draw = torch.randn if self.method.acting_latent == "prior" else torch.rand
+        return draw(count, self.method.latent, device=self.queries.device)
 
     def decode(self, obs: dict[str, Tensor], latent: Tensor | None) -> Tensor:
         """Observations (B, H, ...) and latent (B, Z), zero where None, to the chunk (B, C, A)."""
