@@ -99,7 +99,7 @@ class Task:
         return self.factory(count)
 
     def context(self, seed: int) -> int:
-        """Number of the state that start `seed` begins in; starts of one context differ in the noise of who acts alone."""
+        """Number of the state that a start begins in; within a context only the noise of who acts differs."""
         return seed // self.repeats if self.repeats else 0
 
     def about(self, seed: int) -> dict[str, Any]:
