@@ -109,8 +109,11 @@ class Windows:
         return self._steps.per_episode()
 
     def gather(self, index: Array, rng: np.random.Generator | None = None) -> Batch:
+        return self.around(*self._steps.locate(np.asarray(index, np.int64)))
+
+    def around(self, episode: Array, step: Array) -> Batch:
+        """The windows around steps (B,) of episodes (B,)."""
         columns, table = self.demos.columns, self.demos.table
-        episode, step = self._steps.locate(np.asarray(index, np.int64))
         start, last = table.start[episode][:, None], (table.length[episode] - 1)[:, None]
         seen = (table.rows[episode] - 1)[:, None] if self.final else last
         step = self._moved(step, table.rows[episode])[:, None] if self.inside else step[:, None]
@@ -220,12 +223,16 @@ class Transitions:
 
     def values(self, key: str) -> Array:
         """(len(self), ...) a step column of all samples, in their order."""
-        episode, step = self._steps.locate(np.arange(len(self)))
+        episode, step = self.locate(np.arange(len(self)))
         return self.demos.columns[key].take(self.demos.table.start[episode] + step)
+
+    def locate(self, index: Array) -> tuple[Array, Array]:
+        """Episode and step (B,) of samples (B,)."""
+        return self._steps.locate(np.asarray(index, np.int64))
 
     def gather(self, index: Array, rng: np.random.Generator | None = None) -> Batch:
         columns, table = self.demos.columns, self.demos.table
-        episode, step = self._steps.locate(np.asarray(index, np.int64))
+        episode, step = self.locate(index)
         start, length = table.start[episode], table.length[episode]
         last = np.minimum(length, table.rows[episode] - 1)  # the last observation that is stored
         terminated = table.ended[episode] == TERMINATED

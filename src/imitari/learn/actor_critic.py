@@ -23,8 +23,8 @@ from imitari.nets.critics import Critics, TanhGaussianActor
 
 
 @dataclass(frozen=True)
-class SoftSettings(OffPolicy):
-    """Settings of methods that train a `SoftActorCritic`."""
+class Soft:
+    """Settings of a `SoftActorCritic`."""
 
     critics: int = 10  # action values that are learned
     subset: int = 2  # target critics, drawn afresh every update, whose least value is believed
@@ -37,12 +37,21 @@ class SoftSettings(OffPolicy):
     entropy_backup: bool = True  # whether the entropy is part of the value, or of the policy's loss alone
     acting: Literal["sample", "mean"] = "mean"  # of the trained policy; while it learns it always samples
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Raises UserError for values that cannot be."""
         if not 1 <= self.subset <= self.critics:
             raise UserError(f"subset is {self.subset} of {self.critics} critics: it must be 1 to {self.critics}")
         if self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature:g}: it must be above 0")
+
+
+@dataclass(frozen=True)
+class SoftSettings(Soft, OffPolicy):
+    """Settings of methods that train a `SoftActorCritic` by acting."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check()
 
     def learner(self, spec: Spec) -> SoftActorCritic:
         return SoftActorCritic(self, spec)
@@ -51,7 +60,7 @@ class SoftSettings(OffPolicy):
 class SoftActorCritic(Learner):
     """Critics with their targets, a squashed Gaussian policy, and the temperature between them."""
 
-    def __init__(self, settings: SoftSettings, spec: Spec) -> None:
+    def __init__(self, settings: Soft, spec: Spec) -> None:
         super().__init__()
         if spec.action.kind != "number":
             raise UserError("this method needs actions of numbers: choose another method, or another task")

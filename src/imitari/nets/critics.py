@@ -182,7 +182,10 @@ class Critics(nn.Module):
 
         With `only`, numbers of critics, of those alone.
         """
-        features, flat = self.encoder(obs), flat_action(action, self.action)
+        return self.of_features(self.encoder(obs), flat_action(action, self.action), only)
+
+    def of_features(self, features: Tensor, flat: Tensor, only: Tensor | None = None) -> Tensor:
+        """As `forward`, of encoded observations (B, F) and flat actions (B, A) or (B, N, A)."""
         if flat.ndim == 2:
             return self.body(torch.cat([features, flat], -1), only).squeeze(-1)
         features = features.unsqueeze(1).expand(-1, flat.shape[1], -1)

@@ -32,7 +32,7 @@ from imitari.nets.recurrent import Cell, Recurrent, State
 
 @dataclass(frozen=True)
 class RecurrentCloning(Trained):
-    head: Literal["mse", "gmm"] = "gmm"  # squared error, or a Gaussian mixture
+    head: Literal["mse", "tanh", "gmm"] = "gmm"  # squared error, the same of a squashed action, or a Gaussian mixture
     modes: int = 5  # components of the mixture
     cell: Cell = "lstm"  # lstm or gru
     width: int = 128  # of the hidden state

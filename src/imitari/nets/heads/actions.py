@@ -93,14 +93,20 @@ class Choice:
 
 
 class PointHead(nn.Module):
-    """Features (..., F) to a point (..., A)."""
+    """Features (..., F) to a point (..., A).
 
-    def __init__(self, features: int, size: int) -> None:
+    Args:
+        squash: through tanh (actions scaled to [-1, 1]).
+    """
+
+    def __init__(self, features: int, size: int, squash: bool = False) -> None:
         super().__init__()
+        self.squash = squash
         self.out = nn.Linear(features, size)
 
     def forward(self, features: Tensor) -> Point:
-        return Point(self.out(features))
+        out = self.out(features)
+        return Point(torch.tanh(out) if self.squash else out)
 
 
 class MixtureHead(nn.Module):
@@ -139,10 +145,13 @@ class ChoiceHead(nn.Module):
 
 
 def action_head(kind: str, features: int, action: Feature, modes: int = 5) -> nn.Module:
-    """The head for an action feature: "mse" or "gmm" for numbers; a choice always gets a categorical head."""
+    """The head for an action feature: "mse", "tanh" (squashed, squared error) or "gmm" for numbers; a choice always
+    gets a categorical head."""
     if action.kind == "choice":
         return ChoiceHead(features, action.choices)
-    return MixtureHead(features, action.size, modes) if kind == "gmm" else PointHead(features, action.size)
+    if kind == "gmm":
+        return MixtureHead(features, action.size, modes)
+    return PointHead(features, action.size, squash=kind == "tanh")
 
 
 def masked_mean(value: Tensor, valid: Tensor | None) -> Tensor:
