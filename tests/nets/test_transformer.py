@@ -52,6 +52,15 @@ def test_positions_are_distinct_and_turn_alike() -> None:
     assert (near.fill_diagonal_(-1) < 8).all()
 
 
+def test_with_an_encoder_the_observations_of_a_chunk_see_each_other() -> None:
+    torch.manual_seed(0)
+    plain, related = (ChunkTransformer(3, 3, 6, 2, 16, 2, 2, 0.0, layers).eval() for layers in (0, 2))
+    features, other = torch.randn(4, 3, 3), torch.randn(4, 3, 3)
+    other[:, :2] = features[:, :2]
+    for net, alike in ((plain, True), (related, False)):
+        assert torch.allclose(net.prepare(features)[:, :2], net.prepare(other)[:, :2]) == alike
+
+
 def test_the_chunk_transformer_sees_level_and_observations() -> None:
     torch.manual_seed(0)
     net = ChunkTransformer(3, 2, 6, 2, 16, 2, 2, 0.0)

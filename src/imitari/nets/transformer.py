@@ -220,6 +220,7 @@ class ChunkTransformer(nn.Module):
         chunk, action: shape of what is denoised.
         width, heads, layers: of the decoder.
         dropout: inside it.
+        encoder_layers: of a transformer over the observations, behind the perceptron that reads each of them.
     """
 
     def __init__(
@@ -232,6 +233,7 @@ class ChunkTransformer(nn.Module):
         heads: int = 4,
         layers: int = 8,
         dropout: float = 0.3,
+        encoder_layers: int = 0,
     ) -> None:
         super().__init__()
         self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
@@ -241,11 +243,13 @@ class ChunkTransformer(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(chunk, width))
         self.time = nn.Parameter(0.02 * torch.randn(1 + history, width))
         self.body = Transformer(width, heads, layers, 4 * width, dropout, cross=True)
+        encoder = (width, heads, encoder_layers, 4 * width, dropout)
+        self.relate = Transformer(*encoder) if encoder_layers else nn.Identity()
         self.outlet = nn.Linear(width, action)
 
     def prepare(self, features: Tensor) -> Tensor:
         """Features (B, H, F) of the observations to the condition of `forward`: the same at every noise level."""
-        return self.read(self.observe(features) + self.time[1:])
+        return self.relate(self.read(self.observe(features) + self.time[1:]))
 
     def forward(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         """Noisy chunk (B, C, A), noise level (B,) and a prepared condition to (B, C, A)."""

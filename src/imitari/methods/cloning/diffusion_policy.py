@@ -6,6 +6,7 @@ Diffusion", eq. 5). Acting starts from noise and removes it in a few steps (DDIM
 first part of the chunk and decides again. It reproduces every way in which the task was demonstrated, not their mean.
 Differs from the paper: the chunk starts at the present step, where the paper's starts at the oldest observation; SiLU
 in the place of Mish; the levels visited in sampling are spread evenly from the noisiest; images as in `nets.vision`.
+The preset "encoder_decoder" is the DDPM-ACT of Jia et al. 2024: a transformer over the observations before the decoder.
 With `process` "score" the levels are continuous and the network is preconditioned (Karras et al. 2022), as in MoDE.
 """
 
@@ -45,6 +46,7 @@ class DiffusionPolicy(Trained):
     kernel: int = 5  # steps that the U-Net's convolutions span
     width: int = 128  # of the transformer
     layers: int = 4  # of the transformer
+    encoder_layers: int = 0  # of a transformer over the observations, before that one; 0: each is read by itself
     dropout: float = 0.0  # of the transformer
     process: Literal["noise", "score"] = "noise"  # numbered levels, or continuous ones with a preconditioned network
     levels: int = 100  # noise levels in training, where they are numbered
@@ -64,6 +66,11 @@ class DiffusionPolicy(Trained):
         "paper": {
             "channels": (256, 512, 1024), "width": 256, "layers": 8, "dropout": 0.3, "sampler": "ddpm",
             "sampling": 100, "lr": 1e-4, "warmup": 500, "ema": 0.9999, "steps": 500_000,
+        },
+        "encoder_decoder": {
+            "net": "transformer", "width": 64, "layers": 4, "encoder_layers": 2, "dropout": 0.1, "levels": 16,
+            "sampler": "ddpm", "sampling": 16, "history": 5, "chunk": 4, "execute": 4, "lr": 5e-4, "ema": 0.995,
+            "batch": 1024, "steps": 3_500,
         },
     }  # fmt: skip
     smoke: ClassVar[dict[str, Any]] = {
@@ -108,7 +115,7 @@ class Diffuser(Learner):
         if method.net == "unet":
             self.net = ChunkUNet(*inside, method.channels, method.kernel)
         else:
-            self.net = ChunkTransformer(*inside, method.width, 4, method.layers, method.dropout)
+            self.net = ChunkTransformer(*inside, method.width, 4, method.layers, method.dropout, method.encoder_layers)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """E |noise - net(noisy chunk, level, observations)|^2."""
