@@ -16,7 +16,7 @@ from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Task
-from imitari.data.sampling import Batches, Windows
+from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
@@ -66,17 +66,22 @@ class Pretraining(Trained):
         spec = seen_by(demos.spec, self.labelled)
         demos = demos.with_spec(spec)
         run.identity = {**run.identity, **fit_facts(self, demos, run)}
-        scaler = Scaler.fit(demos)
+        scaler = self.scaling(demos)
         learner = run.build(lambda: self.learner(spec))
         scale = DeviceScaler(scaler, spec, run.place)
-        windows = self._windows(demos)
-        check = held_out_loss(learner, self._windows(run.held.with_spec(spec)), scale, run) if run.held else None
-        batches, every = Batches(windows, self.batch, run.seed), max(1, self.steps // 20)
+        samples = self.samples(demos)
+        check = held_out_loss(learner, self.samples(run.held.with_spec(spec)), scale, run) if run.held else None
+        batches, every = Batches(samples, self.batch, run.seed), max(1, self.steps // 20)
         if not self.untrained:
             run.train(learner, batches, self.optim(), self.steps, scale, check=check, check_every=every)
         return finished(self, learner, scaler, demos, run)
 
-    def _windows(self, demos: Demos) -> Windows:
+    def scaling(self, demos: Demos) -> Scaler:
+        """What actions are scaled by, where they are looked at."""
+        return Scaler.fit(demos)
+
+    def samples(self, demos: Demos) -> Sampler:
+        """What batches are drawn from."""
         actions = self.offsets[:-1] if self.labelled else ()
         return Windows(demos, self.offsets, actions or (0,), inside=True, unknown=not self.labelled)
 

@@ -86,7 +86,14 @@ class FrameEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, frames: Tensor) -> Tensor:
-        maps = self.layers(pixels(frames))
+        return self.read(self.mapped(frames))
+
+    def mapped(self, frames: Tensor) -> Tensor:
+        """uint8 (N, height, width, channels) to the last maps (N, *self.maps)."""
+        return self.layers(pixels(frames))
+
+    def read(self, maps: Tensor) -> Tensor:
+        """Maps (N, *self.maps) to (N, width)."""
         return self.out(maps.mean((2, 3)) if self.network.readout == "mean" else maps.flatten(1))
 
 

@@ -1,69 +1,66 @@
-"""Idle steps: stretches in which nothing that is observed moves."""
+"""Idle stretches: where nothing that is observed moves for a while. No learning."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from imitari.core.columns import TextColumn
 from imitari.core.demos import Demos
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
-from imitari.core.spec import CIRCUMSTANCES
+from imitari.core.spec import Feature
 
 
-def moving(demos: Demos, speed: float, lasting: int = 3) -> Array:
-    """(N,) bool, in the order of `Demos.rows()`: steps outside stretches of `lasting` or more idle steps.
+def speeds(demos: Demos, keys: Sequence[str]) -> Array:
+    """(N,) how far the fastest number of the observations `keys` moves in each step, as a share of its range.
 
-    A step is idle when no observed number changes by more than `speed` up to the next observation; the last step of an
-    episode whose last observation is not known is as idle as the one before it.
-
-    Args:
-        demos: with numbers among their observations; pictures and texts are not looked at.
-        speed: in the units of the observations, a step.
-        lasting: steps; shorter stretches are kept.
+    The range is that of the data, of an angle its period. Where the observation after an episode's last step is not
+    known, that step is as fast as the one before.
 
     Raises:
-        UserError: when no observation is a number, or an argument cannot be.
+        UserError: when one of `keys` is no observation of numbers.
     """
-    if speed < 0 or lasting < 1:
-        raise UserError(f"speed is {speed:g} and lasting {lasting}: they must be at least 0 and 1")
-    idle = _speeds(demos) <= speed
-    owner = np.repeat(np.arange(len(demos)), demos.table.length)
-    return ~_lasting(idle, owner, lasting)
-
-
-def _speeds(demos: Demos) -> Array:
-    """(N,) largest change of an observed number from each step to the next."""
-    keys = [
-        key for key in demos.spec.numbers if key not in CIRCUMSTANCES and not isinstance(demos.columns[key], TextColumn)
-    ]
-    if not keys:
-        raise UserError(f"{demos.provenance.path}: no observation is a number: idle steps cannot be told")
-    rows, length = demos.rows(), demos.table.length
-    last = np.cumsum(length) - 1
-    final = (demos.table.rows > length)[length > 0]
-    follows = rows + 1
-    ends = last[length > 0]
-    follows[ends[~final]] = rows[ends[~final]]
-    fastest = np.zeros(len(rows))
+    rows, table = demos.rows(), demos.table
+    last = np.cumsum(table.length) - 1
+    after = rows + 1
+    unknown = table.rows == table.length
+    after[last[unknown]] = rows[last[unknown]]
+    found = np.zeros(len(rows))
     for key in keys:
-        column, feature = demos.columns[key], demos.spec.obs[key]
-        now, then = (column.take(which).reshape(len(rows), -1).astype(np.float64) for which in (rows, follows))
-        change = then - now
-        for dimension in feature.periodic:
-            change[:, dimension] = (change[:, dimension] + np.pi) % (2 * np.pi) - np.pi
-        fastest = np.maximum(fastest, np.abs(change).max(1))
-    for end, size in zip(ends[~final], length[length > 0][~final], strict=True):
-        if size > 1:
-            fastest[end] = fastest[end - 1]
-    return fastest
+        feature = demos.spec.obs.get(key)
+        if feature is None or feature.kind != "number":
+            raise UserError(f"observation '{key}' is no number that moves: choose from {', '.join(demos.spec.numbers)}")
+        found = np.maximum(found, _fastest(demos.columns[key].take(rows), demos.columns[key].take(after), feature))
+    alone = table.length == 1
+    found[last[unknown & ~alone]] = found[last[unknown & ~alone] - 1]
+    return found
 
 
-def _lasting(idle: Array, owner: Array, lasting: int) -> Array:
-    """`idle` where it is part of a stretch of `lasting` or more within one episode."""
-    if not len(idle):
-        return idle
-    changes = np.flatnonzero((np.diff(idle.astype(np.int8)) != 0) | (np.diff(owner) != 0)) + 1
-    begins = np.concatenate([[0], changes])
-    sizes = np.diff([*begins, len(idle)])
-    return idle & (np.repeat(sizes, sizes) >= lasting)
+def idle(demos: Demos, keys: Sequence[str], slowest: float = 1e-3, steps: int = 3) -> Array:
+    """(N,) bool: whether each step belongs to at least `steps` in a row that are all slower than `slowest`.
+
+    Args:
+        demos: with numbers.
+        keys: observations that must stand still.
+        slowest: see `speeds`.
+        steps: fewer than so many in a row are no pause.
+    """
+    if steps < 1:
+        raise UserError(f"steps is {steps}: it must be at least 1")
+    still: Array = np.less(speeds(demos, keys), slowest)
+    begins = np.zeros(len(still), bool)
+    begins[np.cumsum(demos.table.length) - demos.table.length] = True  # of episodes: a pause does not go across
+    change = begins | np.r_[True, still[1:] != still[:-1]]
+    number = np.cumsum(change) - 1
+    return still & (np.bincount(number)[number] >= steps)
+
+
+def _fastest(here: Array, there: Array, feature: Feature) -> Array:
+    size = feature.size
+    before, after = (values.reshape(len(values), size).astype(np.float64) for values in (here, there))
+    moved, span = np.abs(after - before), np.ptp(before, axis=0) if len(before) else np.ones(size)
+    for number in feature.periodic or ():
+        moved[:, number] = np.abs(np.mod(after - before + np.pi, 2 * np.pi) - np.pi)[:, number]
+        span[number] = 2 * np.pi
+    return (moved / np.where(span > 0, span, 1.0)).max(1)
