@@ -18,7 +18,7 @@ from imitari.data.curate.describe import describe
 from imitari.data.curate.draw import curves, draw, sparkline
 from imitari.data.curate.filter import Wanted, finite, keep, returns
 from imitari.data.curate.merge import merge
-from imitari.data.curate.split import split
+from imitari.data.curate.split import marked, split
 
 STATE, CAMERA = "observation.state", "observation.images.top"
 SPEC = Spec({STATE: Feature((2,))}, Feature((1,)))
@@ -144,6 +144,27 @@ def test_split_is_by_episode_and_start() -> None:
     assert not seeds[0] & seeds[1]
     assert numbers(split(demos, 0.2, seed=1)[1]) == numbers(held)
     assert any(numbers(split(demos, 0.2, seed=seed)[1]) != numbers(held) for seed in range(2, 6))
+
+
+def test_marks_divide_the_episodes_of_a_filter_key() -> None:
+    better = [
+        dataclasses.replace(one, source={**one.source, **({"masks": ["better"]} if number < 6 else {})})
+        for number, one in enumerate(make())
+    ]
+    demos = Demos.from_episodes(better, SPEC)
+    sources = marked(demos, 0.4, 1, "better").table.source
+    parts = [
+        {number for number, source in enumerate(sources) if f"better_{part}" in source.get("masks", [])}
+        for part in ("train", "valid")
+    ]
+    assert parts[0] | parts[1] == set(range(6))
+    assert not parts[0] & parts[1]
+    assert all("better" in sources[number]["masks"] for number in range(6))
+    whole = marked(demos, 0.2, 1).table.source
+    assert sorted(source["masks"][-1] for source in whole) == ["train"] * 8 + ["valid"] * 2
+    assert demos.table.source == Demos.from_episodes(better, SPEC).table.source  # what was given is not changed
+    with pytest.raises(UserError, match="okay"):
+        marked(demos, 0.2, 1, "okay")
 
 
 def test_split_refuses_empty_parts() -> None:

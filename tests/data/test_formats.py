@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imitari.cli import main
 from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import ACTION, REWARD, Episode
 from imitari.core.errors import UserError
@@ -104,7 +105,9 @@ def test_robomimic_layout_is_what_robomimic_reads(demos: Demos, tmp_path: Path) 
     with h5py.File(tmp_path / "set.hdf5") as file:
         data = file["data"]
         assert data.attrs["total"] == 13
-        assert {"env_name", "env_type", "env_kwargs"} <= set(json.loads(data.attrs["env_args"]))
+        about = json.loads(data.attrs["env_args"])
+        assert {"env_name", "env_kwargs"} <= about.keys()
+        assert about["env_type"] == about["type"] == 2
         assert sorted(data) == ["demo_0", "demo_1", "demo_2"]
         first = data["demo_0"]
         assert first.attrs["num_samples"] == 5
@@ -149,6 +152,31 @@ def test_robomimic_order_masks_success_and_final_observation(tmp_path: Path) -> 
 def test_robomimic_success_is_unknown_where_the_reward_does_not_say_it(tmp_path: Path) -> None:
     plain_robomimic(tmp_path / "gym.hdf5", count=2, env_type=2)
     assert [one.success for one in open_demos(tmp_path / "gym.hdf5")] == [None, None]
+
+
+def test_robomimic_says_where_actions_leave_its_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain_robomimic(tmp_path / "lift.hdf5")
+    open_demos(tmp_path / "lift.hdf5")
+    assert "leave" not in capsys.readouterr().err
+    with h5py.File(tmp_path / "lift.hdf5", "r+") as file:
+        file["data/demo_7/actions"][2, 3] = -1.5
+    open_demos(tmp_path / "lift.hdf5")
+    assert "episode demo_7: actions leave [-1, 1]" in capsys.readouterr().err
+
+
+def test_robomimic_masks_of_a_split_are_written_and_read(tmp_path: Path) -> None:
+    plain_robomimic(tmp_path / "lift.hdf5")
+    command = ["data", "split", str(tmp_path / "lift.hdf5"), "--fraction", "0.5", "--marks", "better"]
+    assert main([*command, "--out", str(tmp_path / "marked.hdf5"), "--to", "robomimic"]) == 0
+    with h5py.File(tmp_path / "marked.hdf5") as file:
+        parts = {key: {item.decode() for item in file["mask"][key][()]} for key in file["mask"]}
+    assert parts["better"] == {"demo_2", "demo_10"}
+    assert parts["better_train"] | parts["better_valid"] == parts["better"]
+    assert len(parts["better_train"]) == len(parts["better_valid"]) == 1
+    back = open_demos(tmp_path / "marked.hdf5")
+    assert {f"demo_{n}" for n, source in enumerate(back.table.source) if "better_valid" in source.get("masks", ())} == (
+        parts["better_valid"]
+    )
 
 
 def test_robosuite_states_come_with_a_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,9 @@ def add_actions(below: Any) -> None:
     split = writing(reading(below.add_parser("split", help="OUT/train and OUT/held_out, by episode")))
     split.add_argument("--fraction", type=float, default=0.1, help="held-out share of the episodes (default 0.1)")
     split.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
+    split.add_argument(
+        "--marks", nargs="?", const="", metavar="KEY", help="one set with masks train and valid (KEY_train, KEY_valid)"
+    )
     _filter_arguments(writing(reading(below.add_parser("filter", help="keep some episodes"))))
     _score_arguments(reading(below.add_parser("score", help="how good every episode and every step is")))
     _trim_arguments(writing(reading(below.add_parser("trim", help="leave out steps inside episodes"))))
@@ -76,7 +79,7 @@ def _trim_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--scores", type=Path, metavar="FILE", help="what `imitari data score --out` wrote")
     _model_argument(which, "that scores")
     which.add_argument(
-        "--idle", type=float, metavar="SPEED", help="steps in which nothing moves faster, in units a step"
+        "--idle", type=float, metavar="SPEED", help="steps in which no number moves by this share of its range"
     )
     parser.add_argument("--lasting", type=int, default=3, help="steps that idleness must last (default 3)")
     parser.add_argument("--forget", action="store_true", help="keep the steps and only forget their actions")
@@ -109,10 +112,13 @@ def _merge(args: argparse.Namespace) -> int:
 
 def _split(args: argparse.Namespace) -> int:
     from imitari.core.errors import UserError
-    from imitari.data.curate.split import split
+    from imitari.data.curate.split import marked, split
 
     if not 0 < args.fraction < 1:
         raise UserError(f"--fraction is {args.fraction:g}: it must be above 0 and below 1")
+    if args.marks is not None:
+        saved(marked(opened(args), args.fraction, args.seed, args.marks), args.out, args.to)
+        return 0
     parts = split(opened(args), args.fraction, args.seed)
     suffix = {"npz": ".npz", "robomimic": ".hdf5"}.get(args.to or "", "")
     for name, part in zip(("train", "held_out"), parts, strict=True):

@@ -1,6 +1,8 @@
-"""Whole episodes into a training part and a held-out part."""
+"""Whole episodes into a training part and a held-out part: as two sets, or as marks in one."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +30,32 @@ def split(demos: Demos, fraction: float, seed: int = 0) -> tuple[Demos, Demos]:
     if inside.all():
         raise UserError("every episode began from the same seed: there is no held-out part of other starts")
     return demos.keep(~inside, "training part"), demos.keep(inside, "held-out part")
+
+
+def marked(demos: Demos, fraction: float, seed: int = 0, key: str = "") -> Demos:
+    """The same episodes, of which those of the two parts bear the masks `train` and `valid` in their sources.
+
+    Args:
+        demos: where from.
+        fraction, seed: as of `split`.
+        key: only episodes that bear this mask are divided, and the marks are `<key>_train` and `<key>_valid`, as
+            robomimic calls the two parts of a filter key.
+
+    Raises:
+        UserError: when no episode bears the mask, or one part would be empty.
+    """
+    table = demos.table
+    inside = np.array([not key or key in source.get("masks", ()) for source in table.source])
+    if not inside.any():
+        raise UserError(f"{demos.provenance.path}: no episode bears the mask '{key}': `imitari data show` lists masks")
+    _, held = split(demos.keep(inside), fraction, seed)
+    chosen, prefix = np.isin(table.start, held.table.start), f"{key}_" if key else ""
+    sources = [
+        {**source, "masks": [*source.get("masks", ()), prefix + ("valid" if out else "train")]} if mine else source
+        for source, mine, out in zip(table.source, inside, chosen, strict=True)
+    ]
+    provenance = demos.provenance.then(f"marked {prefix}train and {prefix}valid")
+    return Demos(demos.spec, demos.columns, replace(table, source=tuple(sources)), provenance)
 
 
 def _start(source: dict[str, object]) -> str | None:

@@ -18,7 +18,7 @@ from imitari.data.formats._assemble import Draft, Frames, assemble, is_image, ob
 from imitari.data.opening import ReadOptions, notice
 
 DONE = "next.done"
-ROBOSUITE = 1
+ROBOSUITE, GYM = 1, 2  # types of environments
 OWN = "imitari"  # attribute that keeps what the layout has no place for: spec, provenance, endings, sources
 READ_KEYS = {"obs", "next_obs", "actions", "rewards", "dones"}
 
@@ -51,6 +51,7 @@ def read(path: Path, options: ReadOptions) -> Demos:
         drafts = [_draft(path, data[name], name, env, masks.get(name, []), options) for name in names]
     own = cast("dict[str, Any]", about.get(OWN, {}))
     if not own:
+        _warn_of_range(path, drafts)
         return assemble(path, "robomimic", drafts, options)
     spec = Spec.from_json(own["spec"])
     demos = assemble(path, "robomimic", drafts, options, spec, spec.action)
@@ -80,6 +81,17 @@ def write(demos: Demos, path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _warn_of_range(path: Path, drafts: list[Draft]) -> None:
+    """Actions of this layout are in [-1, 1]: who made these did not scale them."""
+    for draft in drafts:
+        if draft.action.dtype.kind == "f" and (np.abs(draft.action) > 1).any():
+            notice(
+                f"{path}: episode {draft.name}: actions leave [-1, 1], the range of this layout: here they are scaled "
+                "by what the training part holds, other tools would cut them"
+            )
+            return
 
 
 def _draft(path: Path, group: Any, name: str, env: Any, masks: list[str], options: ReadOptions) -> Draft:
@@ -170,7 +182,8 @@ def _env_args(demos: Demos) -> dict[str, Any]:
     if known[0] and all(env == known[0] for env in known):
         return cast("dict[str, Any]", known[0])
     names = {str(source.get("env_id", source.get("task", ""))) for source in demos.table.source}
-    return {"env_name": names.pop() if len(names) == 1 else "", "env_type": 2, "env_kwargs": {}}
+    # The documented key is env_type; robomimic's own tools write and read it as type.
+    return {"env_name": names.pop() if len(names) == 1 else "", "env_type": GYM, "type": GYM, "env_kwargs": {}}
 
 
 def _write_demo(group: Any, episode: Episode) -> None:
