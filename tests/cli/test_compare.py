@@ -48,6 +48,29 @@ def test_sequential_comparison_ends(runs: tuple[Path, Path], capsys: pytest.Capt
     assert "decided after" in last or "no decision after all 60 pairs" in last
 
 
+def test_three_runs_get_letters_and_violins(
+    runs: tuple[Path, Path], small_demos: Demos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"steps": 2, "batch": 64, "hidden": (64, 64), "head": "gmm"}
+    train(TrainRequest("bc", settings, task="two_ways", seed=1, show=False), tmp_path / "third", small_demos)
+    words = ["compare", *map(str, runs), str(tmp_path / "third"), "--task", "two_ways", "--episodes", "40", "--quiet"]
+    assert main([*words, "--png", str(tmp_path / "v.png"), "--json", str(tmp_path / "m.json")]) == 0
+    said = capsys.readouterr().out
+    assert "3 pairs by mcnemar" in said
+    assert (tmp_path / "v.png").stat().st_size > 1000
+    found = json.loads((tmp_path / "m.json").read_text())
+    letters = {row["name"]: row["letters"] for row in found["policies"]}
+    for pair in found["pairs"]:
+        assert pair["different"] == (not set(letters[pair["a"]]) & set(letters[pair["b"]]))
+    assert letters["good"] not in letters["third"]
+    assert main([*words, "--sequential", "--test", "evidence"]) == 0
+    assert "by evidence" in capsys.readouterr().out
+    assert main([*words, "--sequential", "--milestones", "3"]) == 2
+    assert "leave out the test" in capsys.readouterr().err
+    assert main(["compare", *map(str, (*runs, runs[0]))]) == 2
+    assert "named twice" in capsys.readouterr().err
+
+
 def test_starts_of_the_training_are_refused(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(runs[0]), str(runs[1].parent / "none"), "--quiet"]) == 2
     assert "holds no trained agent" in capsys.readouterr().err

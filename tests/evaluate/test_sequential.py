@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import scipy.integrate
-import scipy.stats
 
 from imitari.evaluate.sequential import (
     Boundary,
@@ -21,6 +20,7 @@ from imitari.evaluate.sequential import (
     lai_constant,
     lai_threshold,
     log_evidence,
+    peeked_error,
 )
 
 
@@ -209,15 +209,16 @@ def test_evidence_test_stepwise() -> None:
     assert log_evidence(0, 5000) == -math.inf
 
 
-def test_peeking_at_a_fixed_test_does_not_keep_its_error() -> None:
-    # The reason for this module: z-test at 5 % after every pair from the 5th on, two policies of equal success 0.5.
-    generator = np.random.default_rng(7)
-    a, b = generator.random((2, 4000, 50)) < 0.5
-    count = np.arange(1, 51)
-    rate_a, rate_b = a.cumsum(1) / count, b.cumsum(1) / count
-    spread = np.sqrt(np.maximum(rate_a * (1 - rate_a) + rate_b * (1 - rate_b), 1e-12) / count)
-    peeked = np.any(np.abs(rate_a - rate_b)[:, 4:] / spread[:, 4:] > scipy.stats.norm.ppf(0.975), axis=1).mean()
-    assert peeked > 0.2
+@pytest.mark.parametrize(
+    ("pairs", "every", "expected"), [(50, 1, 0.28), (200, 1, 0.36), (50, 10, 0.13), (200, 10, 0.26)]
+)
+def test_peeking_at_a_fixed_test_does_not_keep_its_error(pairs: int, every: int, expected: float) -> None:
+    # The reason for this module: a z-test at 5 %, looked at after every pair from the 5th on, or every tenth:
+    # two policies of equal success 0.5. Lai's test, looked at as often, keeps 5 % a direction.
+    found = peeked_error(pairs, every, repetitions=4000, seed=7)
+    assert found == pytest.approx(expected, abs=0.03)
+    lai = PairedSequentialTest(pairs, alpha=0.1).characteristics(0.5, 0.5)
+    assert max(lai.a_better, lai.b_better) <= 0.05
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ Both policies run from the same start, pair after pair. Only pairs with differen
 a test is a boundary on the walk (n discordant pairs, k of them won): for each n the smallest k that decides. The chance
 of every outcome follows exactly from a forward recursion over this walk; nothing here is simulated.
 
-`PairedSequentialTest` has a budget of pairs and uses it best; `PairedEvidenceTest` may run and be looked at for ever.
+`PairedSequentialTest` (Lai's test, the default everywhere) has a budget of pairs and uses it best; `PairedEvidenceTest`
+may run and be looked at for ever, as may `savi.SafeTest`. The test whose decision regions are synthesised backwards by
+linear programs (STEP, arXiv 2503.10966) is not here: it is a little tighter, and needs a synthesis for every budget.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from imitari.evaluate.intervals import scipy_part
+from imitari.evaluate.intervals import normal_quantile, scipy_part
 
 Floats = NDArray[np.float64]
 Boundary = NDArray[np.int64]
@@ -181,8 +183,8 @@ def _chance_of_discordant(max_pairs: int, discordance: float) -> Floats:
 # ---------------------------------------------------------------- tests fed with one pair at a time
 
 
-class _PairedTest:
-    """Counts pairs and asks `_needed` how many wins decide; what both tests share."""
+class PairedTest:
+    """Counts pairs and asks `_decides` whether so many wins decide; what all tests share."""
 
     def __init__(self, max_pairs: int | None, two_sided: bool) -> None:
         if max_pairs is not None and max_pairs < 1:
@@ -202,13 +204,16 @@ class _PairedTest:
         """
         if self.decision is not None:
             raise ValueError(f"the comparison ended after {self.pairs} pairs: start a new one for new rollouts")
-        self.pairs += 1
-        self.wins_a += bool(a_success) and not b_success
-        self.wins_b += bool(b_success) and not a_success
+        self._count(a_success, b_success)
         winner = self._winner()
         if winner is not None or self.pairs == self.max_pairs:
             self.decision = Decision(winner, self.pairs, self.wins_a, self.wins_b)
         return self.decision
+
+    def _count(self, a_success: bool, b_success: bool) -> None:
+        self.pairs += 1
+        self.wins_a += bool(a_success) and not b_success
+        self.wins_b += bool(b_success) and not a_success
 
     def _winner(self) -> Literal["a", "b"] | None:
         discordant = self.wins_a + self.wins_b
@@ -222,7 +227,7 @@ class _PairedTest:
         raise NotImplementedError
 
 
-class PairedSequentialTest(_PairedTest):
+class PairedSequentialTest(PairedTest):
     """Lai's test with a budget of `max_pairs`: the winner is declared as soon as the boundary is crossed.
 
     `alpha` is the chance of declaring any winner between equally good policies: alpha / 2 a direction when two-sided,
@@ -261,7 +266,7 @@ class PairedSequentialTest(_PairedTest):
         return characteristics(self.boundary, int(self.boundary.size - 1), only_a, only_b, self.two_sided)
 
 
-class PairedEvidenceTest(_PairedTest):
+class PairedEvidenceTest(PairedTest):
     """Anytime-valid comparison: bets on the discordant pairs, and decides when the stake has grown by 1 / alpha.
 
     Start with 1 and bet on "this policy wins the next discordant pair". If the policy is no better the stake cannot be
@@ -306,3 +311,26 @@ def evidence_boundary(max_pairs: int, alpha: float) -> Boundary:
         enough = (k for k in range(n // 2 + 1, n + 1) if log_evidence(k, n) >= -math.log(alpha))
         boundary[n] = next(enough, n + 1)
     return boundary
+
+
+def peeked_error(
+    pairs: int, every: int = 1, repetitions: int = 4000, seed: int = 0, rate: float = 0.5, level: float = 0.95
+) -> float:
+    """Share of simulated experiments with two equally good policies in which a z-test for a fixed number of rollouts,
+    looked at again and again, says that they differ: what the tests of this module are against.
+
+    Args:
+        pairs: rollouts of each.
+        every: pairs between two looks, the first after the fifth (or the `every`th).
+        repetitions: simulated experiments.
+        rate: success of both.
+        level: of the z-test; pooled variance.
+    """
+    generator = np.random.default_rng(seed)
+    a, b = (generator.random((2, repetitions, pairs)) < rate).cumsum(2)
+    count = np.arange(1, pairs + 1)
+    pooled = (a + b) / (2 * count)
+    spread = np.sqrt(np.maximum(2 * pooled * (1 - pooled), 1e-12) / count)
+    looks = np.arange(max(5, every) - 1, pairs, every)
+    beyond = np.abs((a - b) / count)[:, looks] / spread[:, looks] > normal_quantile(level)
+    return float(beyond.any(axis=1).mean())
