@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from imitari.core.outcome import Outcome
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -74,6 +77,75 @@ def behaviour_entropy(
     rollouts = np.asarray(behaviour).shape[1]
     entropy = float(used.mean()) if used.size else math.nan
     return Diversity(entropy, per_start, successes, _ceiling(rollouts, behaviours))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The ways in which some rollouts solved a task, start by start.
+
+    Attributes:
+        behaviour, success: (starts, rollouts); a rollout that is missing, or was solved in no known way, is no success.
+        behaviours: how many ways there are.
+        unknown: solved rollouts without a known way: they enter no entropy.
+    """
+
+    behaviour: Counts
+    success: NDArray[np.bool_]
+    behaviours: int
+    unknown: int
+
+    def entropy(self, unsolved: Literal["zero", "drop"] = "zero") -> Diversity:
+        return behaviour_entropy(self.behaviour, self.success, self.behaviours, unsolved)
+
+    def counts(self) -> Counts:
+        """How often each way was seen (behaviours,)."""
+        return behaviour_counts(self.behaviour, self.success, self.behaviours).sum(0)
+
+    def facts(self, names: Sequence[str]) -> dict[str, Any]:
+        """For people and for JSON: what was seen of what there is, and how evenly.
+
+        `entropy` counts a start without success as 0, `entropy_of_solved` leaves it out (None where all are such);
+        `pooled` is that of the ways seen from all starts together.
+        """
+        zero, dropped, counts = self.entropy(), self.entropy("drop"), self.counts()
+        return {
+            "seen": int((counts > 0).sum()),
+            "possible": self.behaviours,
+            "entropy": zero.entropy,
+            "pooled": _entropy(counts, self.behaviours),
+            "entropy_of_solved": None if math.isnan(dropped.entropy) else dropped.entropy,
+            "ceiling": zero.ceiling,
+            "contexts": len(self.success),
+            "contexts_solved": int((zero.successes > 0).sum()),
+            "unknown": self.unknown,
+            "counts": dict(zip(names, counts.tolist(), strict=True)),
+        }
+
+
+def _entropy(counts: Counts, base: int) -> float:
+    share = counts[counts > 0] / max(1, counts.sum())
+    return abs(float((share * np.log(share)).sum())) / math.log(base)
+
+
+def shown(outcomes: Sequence[Outcome], behaviours: int, context: Callable[[int], int]) -> Shown:
+    """Outcomes of one policy, put together by the state that they began in.
+
+    Args:
+        outcomes: in any order, at least one.
+        behaviours: how many ways the task has.
+        context: (start) -> number of the state that it begins in, see `Task.context`.
+    """
+    groups: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(context(outcome.start), []).append(outcome)
+    shape = len(groups), max(map(len, groups.values()))
+    behaviour, success = np.full(shape, -1), np.zeros(shape, bool)
+    for number, key in enumerate(sorted(groups)):
+        rows = groups[key]
+        behaviour[number, : len(rows)] = [row.behaviour for row in rows]
+        success[number, : len(rows)] = [row.success for row in rows]
+    known = success & (behaviour >= 0)
+    return Shown(behaviour, known, behaviours, int((success & ~known).sum()))
 
 
 def _ceiling(rollouts: int, behaviours: int) -> float:

@@ -75,6 +75,7 @@ class Page:
     contrasts: differences to draw.
     pairs: pairs of names of sides whose starts are compared one by one.
     metric: "success", "total" or "best".
+    ways: rows (policy, success, ways seen, entropy) where the task tells the ways of solving it apart.
     films_note: why there are no films, where there are none.
     circumstances: (name, value) rows: machine, versions, commit, seeds, starts.
     """
@@ -88,6 +89,7 @@ class Page:
     contrasts: list[Contrast] = field(default_factory=list[Contrast])
     pairs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     metric: str = "success"
+    ways: list[tuple[str, str, str, str]] = field(default_factory=list[tuple[str, str, str, str]])
     films_note: str = ""
     circumstances: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
@@ -104,7 +106,7 @@ def render(page: Page) -> str:
         f"<h1>{escape(page.title)}</h1><p class='soft'>{escape(page.lead)}</p>",
         f"<section class='verdict {page.tone}'><strong>{escape(page.verdict)}</strong>"
         f"<p>{escape(page.explanation)}</p></section>",
-        *(part for part in (_scores(page), _contrasts(page), _paired(page), _films(page)) if part),
+        *(part for part in (_scores(page), _ways(page), _contrasts(page), _paired(page), _films(page)) if part),
         *(part for part in (_curves(page), _data(page), _settings(page), _circumstances(page)) if part),
     ]
     return (
@@ -152,6 +154,14 @@ def _ends(values: list[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = 0.08 * (high - low) or 1.0
     return low - room, high + room
+
+
+def _ways(page: Page) -> str:
+    if not page.ways:
+        return ""
+    why = "Of the solved rollouts alone: how many of the possible ways were seen, and how evenly. An entropy of few "
+    why += "successes means little."
+    return _section("Ways", why, table(["policy", "success", "ways seen", "entropy"], page.ways))
 
 
 def _contrasts(page: Page) -> str:

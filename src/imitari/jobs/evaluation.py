@@ -58,9 +58,19 @@ def evaluate(
 def _refuse_overlap(agent: Agent, task: Task, seeds: Sequence[int]) -> None:
     """Test starts that were seen in training would flatter the policy."""
     seen = {name: set(each) for name, each in agent.facts.get("starts", {}).items()}
-    both = sorted(seed for seed in set(seeds) if seed in seen.get(task.about(seed)["task_name"], ()))
+    both = sorted(seed for seed in set(seeds) if _origin(task, seed) in seen.get(_plain(task, seed), ()))
     if both:
         raise UserError(
             f"start {both[0]} (of {len(both)}) was in the training data of this agent: "
-            f"choose --seeds beyond {max(map(max, seen.values()))}"
+            f"choose --seeds beyond {(max(map(max, seen.values())) + 1) * max(1, task.repeats) - 1}"
         )
+
+
+def _plain(task: Task, seed: int) -> str:
+    """The name of a start's task without what was added to it in brackets."""
+    return task.about(seed)["task_name"].partition(" (")[0]
+
+
+def _origin(task: Task, seed: int) -> int:
+    """The start that begins in the same state where every start has its own."""
+    return task.context(seed) if task.repeats > 1 else seed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.core.starts import FIRST_TEST
+from imitari.core.task import Task
 from imitari.evaluate._films import SIDE, Film, record
 from imitari.evaluate.compare import compare
 from imitari.evaluate.intervals import wilson
 from imitari.evaluate.outcomes import read_outcomes
 from imitari.evaluate.report import Contrast, Page, Side, Training, write_report
+from imitari.evaluate.summary import ways_row
 from imitari.jobs import circumstances
 from imitari.jobs.evaluation import OUTCOMES
 from imitari.jobs.folder import DONE, read_json
@@ -58,11 +61,32 @@ def claim_report(out: Path, films: bool = True) -> Path:
         contrasts=[_contrast(found, verdict["metric"]) for found in pairs],
         pairs=[tuple(found["arms"]) for found in pairs],
         metric=verdict["metric"],
+        ways=_ways(sides, claim_task(verdict) if any(row.behaviour >= 0 for row in rows) else None),
         films_note=note,
         circumstances=_claim_circumstances(verdict),
     )
     write_report(page, out / REPORT)
     return out / REPORT
+
+
+def claim_task(verdict: dict[str, Any]) -> Task:
+    """Where a claim was judged."""
+    from imitari.envs import task_named
+    from imitari.jobs.claim import claim_named
+
+    return task_named(verdict["task"], **claim_named(verdict["claim"]).options)
+
+
+def _ways(sides: Sequence[Side], task: Task | None) -> list[tuple[str, str, str, str]]:
+    """A row a training, where its task tells ways apart."""
+    if task is None or not task.behaviours:
+        return []
+    return [
+        ways_row(f"{side.name}, seed {training.seed}", training.outcomes, task)
+        for side in sides
+        for training in side.trainings
+        if training.outcomes
+    ]
 
 
 def _arm_training(folder: Path, seed: int, outcomes: list[Outcome]) -> Training:
@@ -123,6 +147,7 @@ def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: 
     """
     labels = labels_of(folders)
     sides: list[Side] = []
+    ways: list[tuple[str, str, str, str]] = []
     note = ""
     task = ""
     for folder, label in zip(folders, labels, strict=True):
@@ -137,9 +162,18 @@ def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: 
             shown, why = films_of(folder, where, outcomes[0].start if outcomes else FIRST_TEST)
             note = note or why
         sides.append(Side(label, facts["method"], facts["settings"], [training], _score(outcomes), shown))
-    page = _runs_page(sides, task, title, lead, note)
+        if any(row.behaviour >= 0 for row in outcomes):
+            ways += _ways(sides[-1:], _task(folder, where))
+    page = replace(_runs_page(sides, task, title, lead, note), ways=ways)
     write_report(page, path)
     return note
+
+
+def _task(folder: Path, name: str) -> Task:
+    from imitari.jobs.surroundings import task_of
+    from imitari.learn.agent import Agent
+
+    return task_of(Agent.load(folder), name)
 
 
 def _runs_page(sides: list[Side], task: str, title: str, lead: str, note: str) -> Page:

@@ -13,8 +13,12 @@ from imitari.envs import task_named
 from imitari.envs.mixed import MixedTask, telling
 from imitari.learn.agent import Agent
 
+REPEATED = " (repeats "  # in the name of a task, before their number
 
-def task_of(agent: Agent, name: str, source: str | None = None, pixels: int | None = None) -> Task:
+
+def task_of(
+    agent: Agent, name: str, source: str | None = None, pixels: int | None = None, repeats: int | None = None
+) -> Task:
     """The task `name` as `agent` must see it.
 
     Args:
@@ -23,14 +27,19 @@ def task_of(agent: Agent, name: str, source: str | None = None, pixels: int | No
         source: the data set whose part it plays, where it was trained on a mixture; None: in each task the one that was
             recorded there.
         pixels: side of pictures where the agent sees none, for who else looks on.
+        repeats: rollouts that begin in the same state, for tasks that tell the ways of being solved apart.
 
     Raises:
         UserError: when the source is not known, or not clear.
     """
     images = agent.spec.images
     side = next(iter(images.values())).shape[0] if images else pixels
-    options: dict[str, Any] = {"pixels": side, "instruction": agent.facts.get("instruction")}
+    name, _, given = name.partition(REPEATED)
+    repeats = repeats or (int(given.rstrip(")")) if given else None)
+    options: dict[str, Any] = {"pixels": side, "instruction": agent.facts.get("instruction"), "repeats": repeats}
     task = task_named(name, **{key: value for key, value in options.items() if value is not None})
+    if repeats:  # outcomes are kept by the name of the task: with other repeats, a start is another one
+        task = replace(task, name=f"{task.name}{REPEATED}{repeats})")
     if SOURCE not in agent.spec.obs:
         if source:
             raise UserError(f"--source {source}: this agent was not trained on a mixture of data sets: leave it out")
