@@ -97,5 +97,9 @@ def test_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "0.7", "85%"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("80%"))
     assert int(line.split()[1]) == rollouts_for_power(0.7, 0.85)
+    assert main(["plan"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.split()[0] == "50%")
+    assert int(row.split()[2]) == rollouts_for_power(0.5, 0.6)
+    assert main(["plan", "0.7"]) == 2
     assert main(["plan", "0.7", "0.7"]) == 2
     assert main(["plan", "0.7", "7"]) == 2
