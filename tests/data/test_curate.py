@@ -14,6 +14,7 @@ from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import Episode
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
+from imitari.data.curate.cut import cut
 from imitari.data.curate.describe import describe
 from imitari.data.curate.draw import curves, draw, sparkline
 from imitari.data.curate.filter import Wanted, finite, keep, returns
@@ -165,6 +166,22 @@ def test_marks_divide_the_episodes_of_a_filter_key() -> None:
     assert demos.table.source == Demos.from_episodes(better, SPEC).table.source  # what was given is not changed
     with pytest.raises(UserError, match="okay"):
         marked(demos, 0.2, 1, "okay")
+
+
+def test_pieces_are_the_whole_and_end_as_it_did() -> None:
+    demos = make()
+    pieces = cut(demos, 2)
+    assert pieces.steps == demos.steps
+    for number, episode in enumerate(demos):
+        mine = [one for one in pieces if one.source["name"] == episode.source["name"]]
+        assert [len(one) for one in mine] == [2] * (len(episode) // 2) + [1] * (len(episode) % 2), number
+        np.testing.assert_array_equal(np.concatenate([one.action for one in mine]), episode.action)
+        np.testing.assert_array_equal(np.concatenate([one.obs[STATE] for one in mine]), episode.obs[STATE])
+        assert [one.source["piece"] for one in mine] == list(range(len(mine)))
+        assert (mine[-1].ended, mine[-1].success) == (episode.ended, episode.success)
+        assert all((one.ended, one.success) == ("truncated", None) for one in mine[:-1])
+    with pytest.raises(UserError, match="at least 1"):
+        cut(demos, 0)
 
 
 def test_split_refuses_empty_parts() -> None:

@@ -36,6 +36,8 @@ def add_actions(below: Any) -> None:
     split.add_argument(
         "--marks", nargs="?", const="", metavar="KEY", help="one set with masks train and valid (KEY_train, KEY_valid)"
     )
+    pieces = writing(reading(below.add_parser("cut", help="every episode as pieces of so many steps")))
+    pieces.add_argument("--steps", type=int, required=True, metavar="N", help="of a piece; the last one has the rest")
     _filter_arguments(writing(reading(below.add_parser("filter", help="keep some episodes"))))
     _score_arguments(reading(below.add_parser("score", help="how good every episode and every step is")))
     _trim_arguments(writing(reading(below.add_parser("trim", help="leave out steps inside episodes"))))
@@ -123,6 +125,13 @@ def _split(args: argparse.Namespace) -> int:
     suffix = {"npz": ".npz", "robomimic": ".hdf5"}.get(args.to or "", "")
     for name, part in zip(("train", "held_out"), parts, strict=True):
         saved(part, args.out / f"{name}{suffix}", args.to)
+    return 0
+
+
+def _cut(args: argparse.Namespace) -> int:
+    from imitari.data.curate.cut import cut
+
+    saved(cut(opened(args), args.steps), args.out, args.to)
     return 0
 
 
@@ -232,6 +241,6 @@ def _label(args: argparse.Namespace) -> int:
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "merge": _merge, "split": _split, "filter": _filter, "score": _score, "trim": _trim, "strip": _strip,
+    "merge": _merge, "split": _split, "cut": _cut, "filter": _filter, "score": _score, "trim": _trim, "strip": _strip,
     "label": _label,
 }  # fmt: skip

@@ -7,6 +7,7 @@ imitari data convert PATH --out NEW.hdf5               to lerobot (folder), robo
 imitari data filter PATH --success --out NEW           keep some episodes
 imitari data merge PATH PATH --out NEW                 several sets as one
 imitari data split PATH --fraction 0.1 --out NEW       a training part and a held-out part, by episode
+imitari data cut PATH --steps 50 --out NEW             long recordings as pieces
 imitari data score PATH --by operator --out S.npz      how good every episode and every step is
 imitari data filter PATH --scores S.npz --best 0.5     keep the best half
 imitari data trim PATH --model RUN --out NEW           leave out steps inside episodes
