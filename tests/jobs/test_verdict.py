@@ -1,12 +1,15 @@
 """The verdict on a claim, from outcomes whose answer is known."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+import scipy.stats
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.evaluate.intervals import crossed_interval, crossed_mean_interval
-from imitari.jobs.claim import Derived, Difference, Level, NotWorse, Seen
+from imitari.jobs.claim import Derived, Difference, Level, NotWorse, OverSeeds, Seen
 from imitari.jobs.verdict import arm_facts, judge
 
 
@@ -55,6 +58,27 @@ def test_not_worse_allows_its_margin_and_no_more() -> None:
     assert found.holds
     assert not judge([NotWorse("poor", "good", -found.low)], both())[0].holds
     assert judge([NotWorse("good", "good", 0.2)], both())[0].estimate == 0.0
+
+
+def test_over_seeds_takes_one_number_a_seed() -> None:
+    good, poor = tables()
+    gaps = good.std(1) - poor.mean(1)
+
+    def of(arms: Sequence[Sequence[Outcome]]) -> float:
+        first, second = (np.array([row.success for row in rows], float) for rows in arms)
+        return float(first.std() - second.mean())
+
+    found = judge([OverSeeds("a gap", ("good", "poor"), of, at_most=1.0)], both())[0]
+    half = scipy.stats.t.ppf(0.975, 2) * gaps.std(ddof=1) / np.sqrt(3)
+    assert (found.estimate, found.low, found.high) == pytest.approx(
+        (gaps.mean(), gaps.mean() - half, gaps.mean() + half)
+    )
+    assert found.holds
+    assert found.arms == ("good", "poor")
+    assert not judge([OverSeeds("a gap", ("good", "poor"), of, at_least=found.low + 1e-9)], both())[0].holds
+    assert found.sentence(100) == found.sentence(1)  # no rate: not written in points
+    with pytest.raises(UserError, match="no finite number"):
+        judge([OverSeeds("nothing", ("good",), lambda arms: float("nan"))], both())
 
 
 def test_a_level_needs_the_whole_interval() -> None:

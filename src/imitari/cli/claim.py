@@ -127,6 +127,8 @@ def value_of(method: str, field: str, text: str, word: str) -> Any:
 
 def say(verdict: dict[str, Any], out: Path) -> None:
     """The verdict in a few lines."""
+    from imitari.jobs.verdict import OVER_SEEDS
+
     rate = verdict["metric"] == "success"
     print(f"{verdict['claim']}: {verdict['sentence']}")
     for name, arm in verdict["arms"].items():
@@ -137,7 +139,7 @@ def say(verdict: dict[str, Any], out: Path) -> None:
             each = ", ".join(f"{seed[verdict['metric']]:.4g}" for seed in arm["seeds"].values())
             print(f"  {name}: {arm['mean']:.4g} [{arm['low']:.4g}, {arm['high']:.4g}]   ({each} by training seed)")
     for found in verdict["criteria"]:
-        scale, unit = (100, " points") if rate else (1, "")
+        scale, unit = (100, " points") if rate and found["kind"] != OVER_SEEDS else (1, "")
         numbers = f"{found['estimate'] * scale:+.3g} [{found['low'] * scale:+.3g}, {found['high'] * scale:+.3g}]{unit}"
         met = "met" if found["holds"] else "NOT met"
         print(f"  {found.get('words') or ' - '.join(found['arms'])}: {numbers}; needs {found['needs']}: {met}")

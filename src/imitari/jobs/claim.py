@@ -136,7 +136,26 @@ class Seen:
         return (self.arm,)
 
 
-Criterion = Difference | NotWorse | Level | Derived | Seen
+@dataclass(frozen=True)
+class OverSeeds:
+    """The 95 % interval, over training seeds alone, of a number made from a seed's outcomes must lie within its bounds.
+
+    For what is no mean over starts: an entropy, a quantile, a spread.
+
+    Attributes:
+        words: what the number is.
+        arms: whose outcomes it is made from.
+        of: (outcomes of each arm with one training seed) -> the number.
+    """
+
+    words: str
+    arms: tuple[str, ...]
+    of: Callable[[Sequence[Sequence[Outcome]]], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+Criterion = Difference | NotWorse | Level | Derived | Seen | OverSeeds
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ import numpy as np
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
-from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval
+from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval, t_interval
 from imitari.evaluate.outcomes import by_seed
-from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse, Seen
+from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse, OverSeeds, Seen
+
+OVER_SEEDS = "over seeds"  # the kind of findings that are numbers of their own and no rates
+InTables = Difference | NotWorse | Level | Derived | Seen  # criteria about means over seeds and starts
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Finding:
     """How one criterion came out.
 
     Attributes:
-        kind: "difference", "not worse", "level" or "derived".
+        kind: "difference", "not worse", "level", "derived" or "over seeds".
         arms: that it is about, the favoured one first.
         estimate, low, high: of the difference (of the mean, for a level; of the number that was made), at `level`.
         needs: what must hold, in words.
@@ -42,6 +45,7 @@ class Finding:
 
     def sentence(self, unit: float = 1.0) -> str:
         """For people; `unit` 100 writes rates as points."""
+        unit = 1.0 if self.kind == OVER_SEEDS else unit
         numbers = f"{self.estimate * unit:+.3g} [{self.low * unit:+.3g}, {self.high * unit:+.3g}]"
         what = self.words or " - ".join(self.arms)
         return f"{what}: {numbers}, needs {self.needs}: {'met' if self.holds else 'NOT met'}"
@@ -62,7 +66,10 @@ def judge(
     """
     limits = (0.0, 1.0) if metric == "success" else None
     tables = {arm: _table(arm, rows, metric) for arm, rows in outcomes.items()}
-    return [_finding(criterion, tables, limits) for criterion in criteria]
+    return [
+        _over_seeds(criterion, outcomes) if isinstance(criterion, OverSeeds) else _finding(criterion, tables, limits)
+        for criterion in criteria
+    ]
 
 
 def _table(arm: str, rows: Sequence[Outcome], metric: Metric) -> Any:
@@ -75,7 +82,7 @@ def _table(arm: str, rows: Sequence[Outcome], metric: Metric) -> Any:
     return table
 
 
-def _finding(criterion: Criterion, tables: Mapping[str, Any], limits: tuple[float, float] | None) -> Finding:
+def _finding(criterion: InTables, tables: Mapping[str, Any], limits: tuple[float, float] | None) -> Finding:
     if isinstance(criterion, Level):
         found = crossed_mean_interval(tables[criterion.arm], limits=limits)
         return _level(criterion, found)
@@ -105,7 +112,18 @@ def _derived(criterion: Derived, tables: Mapping[str, Any]) -> Interval:
     return Interval(estimate, estimate + found.low, estimate + found.high, found.level)
 
 
-def _level(criterion: Level | Derived, found: Interval) -> Finding:
+def _over_seeds(criterion: OverSeeds, outcomes: Mapping[str, Sequence[Outcome]]) -> Finding:
+    seeds = sorted({row.train_seed for row in outcomes[criterion.arms[0]]})
+    each = [
+        criterion.of([[row for row in outcomes[arm] if row.train_seed == seed] for arm in criterion.arms])
+        for seed in seeds
+    ]
+    if not np.isfinite(each).all():
+        raise UserError(f"criterion '{criterion.words}' is no finite number for every training seed: more starts")
+    return _level(criterion, t_interval(each))
+
+
+def _level(criterion: Level | Derived | OverSeeds, found: Interval) -> Finding:
     parts, holds = [], True
     if criterion.at_least is not None:
         parts.append(f"at least {criterion.at_least:g}")
@@ -113,7 +131,7 @@ def _level(criterion: Level | Derived, found: Interval) -> Finding:
     if criterion.at_most is not None:
         parts.append(f"at most {criterion.at_most:g}")
         holds = holds and found.high <= criterion.at_most
-    kind = "level" if isinstance(criterion, Level) else "derived"
+    kind = "level" if isinstance(criterion, Level) else OVER_SEEDS if isinstance(criterion, OverSeeds) else "derived"
     return _pack(kind, criterion, found, " and ".join(parts) or "nothing", holds)
 
 
@@ -127,10 +145,10 @@ def _seen(criterion: Seen, table: Any) -> Finding:
 
 
 def _pack(
-    kind: str, criterion: Difference | NotWorse | Level | Derived, found: Interval, needs: str, holds: bool
+    kind: str, criterion: Difference | NotWorse | Level | Derived | OverSeeds, found: Interval, needs: str, holds: bool
 ) -> Finding:
-    words = criterion.words if isinstance(criterion, Derived) else ""
-    if isinstance(criterion, Level | Derived):
+    words = criterion.words if isinstance(criterion, Derived | OverSeeds) else ""
+    if isinstance(criterion, Level | Derived | OverSeeds):
         margin = criterion.at_least if criterion.at_least is not None else criterion.at_most
     else:
         margin = criterion.margin
