@@ -32,6 +32,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "steps": 300, "batch": 64, "width": 16, "layers": 1, "heads": 2, "sampling": 6, "window": 3, "dropout": 0.0,
         "ema": 0.98,
     },
+    "ibc": {
+        "steps": 250, "batch": 48, "width": 24, "blocks": 1, "iterations": 3, "negatives": 32, "candidates": 64,
+        "penalty": 0.0,
+    },
     "vae_state": {"steps": 500, "batch": 128, "hidden": (32, 32), "latent": 1, "kl_weight": 0.2},
 }  # fmt: skip
 
@@ -66,7 +70,7 @@ def trained(name: str, **settings: Any) -> Agent:
 @pytest.mark.parametrize("name", SMALL)
 def test_both_ways_are_taken_and_each_to_its_end(name: str) -> None:
     agent = trained(name, lr=3e-3, warmup=20, schedule="cosine", **SMALL[name])
-    places = walked(agent)
+    places = walked(agent, 100)
     end = places[-1] / (STEPS * PACE)
     assert 0.25 < (end > 0).mean() < 0.75
     # What lies between the two halves of the autoencoder's latent lies between the ways.
