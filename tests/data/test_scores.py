@@ -12,7 +12,6 @@ from imitari.core.demos import Demos
 from imitari.core.episode import ACTION, Episode
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
-from imitari.data.curate.idle import moving
 from imitari.data.curate.scores import Scores, by_episode, grouped, ranks
 from imitari.data.curate.trim import masked, trimmed
 from imitari.data.opening import open_demos, save_demos
@@ -120,32 +119,3 @@ def test_groups_are_what_the_source_says(demos: Demos) -> None:
 
 def test_equal_values_share_their_rank() -> None:
     assert_array_equal(ranks([10.0, 5.0, 5.0, 7.0]), [3.0, 0.5, 0.5, 2.0])
-
-
-def test_idle_stretches_are_those_that_last() -> None:
-    paths = [[0, 0, 0, 1, 1, 2, 2, 2, 2], [5, 5, 5], [7, 8, 8, 8]]
-    spec = Spec({"observation.state": Feature((2,), periodic=(1,))}, Feature((1,)))
-    episodes = []
-    for path in paths:
-        turns = np.arange(len(path)) * 2 * np.pi  # whole turns: they do not count as motion
-        state = np.column_stack([path, turns]).astype(np.float32)
-        episodes.append(Episode({"observation.state": state}, np.zeros((len(path) - 1, 1), np.float32)))
-    demos = Demos.from_episodes(episodes, spec)
-    for lasting in (1, 2, 3):
-        assert_array_equal(moving(demos, 1e-4, lasting), np.concatenate([plainly(path, lasting) for path in paths]))
-    assert moving(demos, 0.0, 4).all()
-    assert not moving(demos, 10.0, 1).any()
-
-
-def plainly(path: list[int], lasting: int) -> np.ndarray:
-    """One step after the other: those that are not in a stretch of `lasting` or more without a change."""
-    keep, run = [True] * (len(path) - 1), []
-    for step in range(len(path)):
-        if step < len(path) - 1 and path[step] == path[step + 1]:
-            run.append(step)
-            continue
-        if len(run) >= lasting:
-            for one in run:
-                keep[one] = False
-        run = []
-    return np.array(keep)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -266,6 +267,34 @@ def crossed_mean_interval(
     table = _seed_table(outcomes, "outcomes")
     means = table.mean(axis=0)
     return _square_and_add(float(means.mean()), [_seed_variance(table)], means, level, limits, paired=False)
+
+
+def interval_of_function(
+    tables: Sequence[ArrayLike],
+    of: Callable[[Floats], float],
+    steps: Callable[[Floats], Floats] = lambda means: 1e-5 * np.maximum(np.abs(means), 1e-6),
+    level: float = 0.95,
+) -> Interval:
+    """Interval of a number made from the means of several arms: that of its linear part at the means (delta method).
+
+    Args:
+        tables: outcomes (seeds, starts) of each arm, all of one shape.
+        of: (means (arms,)) -> the number.
+        steps: (means) -> (arms,) how far the means are moved for its derivatives.
+
+    Raises:
+        ValueError: where the number or a derivative is not finite.
+    """
+    arrays = [np.asarray(table, np.float64) for table in tables]
+    means = np.array([table.mean() for table in arrays])
+    estimate, reach = float(of(means)), np.diag(steps(means))
+    rises = np.array([of(means + step) - of(means - step) for step in reach])
+    slopes = rises / (2 * reach.diagonal())
+    if not np.isfinite([estimate, *slopes]).all():
+        raise ValueError(f"the number is not finite at the means {means.tolist()}")
+    linear = sum(slope * (table - mean) for slope, table, mean in zip(slopes, arrays, means, strict=True))
+    found = crossed_mean_interval(linear, level, limits=None)
+    return Interval(estimate, estimate + found.low, estimate + found.high, found.level)
 
 
 @dataclass(frozen=True)

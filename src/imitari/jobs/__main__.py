@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
         import torch
 
         torch.set_num_threads(1)
-        from imitari.jobs.arm import carry_out
+        from imitari.jobs.carrying import carry_out
 
         carry_out(folder)
     except UserError as error:

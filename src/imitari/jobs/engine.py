@@ -14,7 +14,7 @@ from typing import Any
 
 from imitari.core.errors import Missing, UserError
 from imitari.core.progress import Progress
-from imitari.jobs.folder import ERROR, JOB, LOG, finished, read_job, read_json
+from imitari.jobs.folder import ERROR, LOG, finished, read_json
 
 Engine = Callable[[Sequence[Path], int, bool], None]
 TRAINING_SHARE = 0.85  # of a job's progress
@@ -73,7 +73,7 @@ def local_engine(folders: Sequence[Path], together: int = 2, show: bool = True) 
 
 def inline_engine(folders: Sequence[Path], together: int = 1, show: bool = True) -> None:
     """In this process, one after the other: for looking into a job with a debugger, and for tests."""
-    from imitari.jobs.arm import carry_out
+    from imitari.jobs.carrying import carry_out
 
     for folder in folders:
         carry_out(folder, show)
@@ -99,14 +99,13 @@ def raise_failure(folder: Path, status: int) -> None:
     """Nothing when the job is done; else its own sentence, as the error that it was."""
     if finished(folder):
         return
-    name = read_job(folder).name() if (folder / JOB).exists() else folder.name
     found: dict[str, Any] = read_json(folder / ERROR) if (folder / ERROR).exists() else {}
     if found.get("status") == Missing.status and "component" in found:
         component = str(found["component"])
         raise Missing(component, str(found["sentence"]).removeprefix(f"{component} is missing: "))
     sentence = found.get("sentence", f"ended with status {status} and without a word")
     hint = "" if found.get("status") == UserError.status else f" (see {folder / LOG})"
-    raise UserError(f"job {name}: {sentence}{hint}")
+    raise UserError(f"job {_short(folder)}: {sentence}{hint}")
 
 
 _COUNT = re.compile(rb"(\w[\w /-]*): (\d+)/(\d+)")

@@ -46,7 +46,12 @@ def prepare(folder: Path, job: Job) -> None:
     Raises:
         UserError: when the folder belongs to another job, or cannot be written.
     """
-    wanted = json.loads(json.dumps(asdict(job)))
+    lay_out(folder, asdict(job))
+
+
+def lay_out(folder: Path, job: dict[str, Any]) -> None:
+    """As `prepare`, for a job as plain values (`kind` tells those that are no arm of a claim)."""
+    wanted = json.loads(json.dumps(job))
     path = folder / JOB
     if path.exists():
         found = read_json(path)

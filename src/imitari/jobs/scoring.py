@@ -10,6 +10,7 @@ import numpy as np
 from imitari.core.demos import Demos
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
+from imitari.core.spec import CIRCUMSTANCES
 from imitari.data.curate.scores import Scores, grouped
 
 
@@ -60,9 +61,12 @@ def kept(
         UserError: when the scores do not say what to keep.
     """
     if idle is not None:
-        from imitari.data.curate.idle import moving
+        from imitari.data.curate.idle import idle as idle_steps
 
-        return moving(demos, idle, lasting), f"idle for {lasting} steps or more"
+        seen = [key for key in demos.spec.numbers if key not in CIRCUMSTANCES]
+        if not seen:
+            raise UserError(f"{demos.provenance.path}: no observation is a number: idle steps cannot be told")
+        return ~idle_steps(demos, seen, idle, lasting), f"idle for {lasting} steps or more"
     found = Scores.load(scores).of(demos, scores) if scores is not None else score(demos, model)
     if found.keep is None:
         who = found.about.get("who", "whoever scored")

@@ -131,7 +131,7 @@ def _parts(
         if request.play:
             raise UserError("--play marks the episodes of --data as an expert's: give --data PATH too")
         return None, None
-    demos = demos if demos is not None else _open(request)
+    demos = demos if demos is not None else open_data(request)
     if request.instruction:
         demos = instructed(demos, vectors_named(request.instruction))
     demos = fitted_to(demos, task, request)
@@ -252,7 +252,8 @@ def _task(request: TrainRequest) -> Task | None:
     return task_named(request.task, **{key: value for key, value in options.items() if value is not None})
 
 
-def _open(request: TrainRequest) -> Demos:
+def open_data(request: TrainRequest) -> Demos:
+    """What `request.data` and `request.play` name."""
     from imitari.data.opening import ReadOptions, open_demos
 
     cameras = None if request.pixels or request.obs else ()

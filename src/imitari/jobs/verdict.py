@@ -10,7 +10,13 @@ import numpy as np
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
-from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval, t_interval
+from imitari.evaluate.intervals import (
+    Interval,
+    crossed_interval,
+    crossed_mean_interval,
+    interval_of_function,
+    t_interval,
+)
 from imitari.evaluate.outcomes import by_seed
 from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse, OverSeeds, Seen
 
@@ -99,17 +105,10 @@ def _finding(criterion: InTables, tables: Mapping[str, Any], limits: tuple[float
 
 
 def _derived(criterion: Derived, tables: Mapping[str, Any]) -> Interval:
-    """The number at the means, with the interval of its linear part over seeds and starts."""
-    means = np.array([tables[arm].mean() for arm in criterion.arms])
-    estimate = float(criterion.of(means))
-    reach = np.diag(1e-5 * np.maximum(np.abs(means), 1e-6))
-    rises = np.array([criterion.of(means + step) - criterion.of(means - step) for step in reach])
-    slopes = rises / (2 * reach.diagonal())
-    if not np.isfinite([estimate, *slopes]).all():
-        raise UserError(f"criterion '{criterion.words}' is no finite number at the means {means.tolist()}: more starts")
-    linear = sum(slope * (tables[arm] - mean) for slope, arm, mean in zip(slopes, criterion.arms, means, strict=True))
-    found = crossed_mean_interval(linear, limits=None)
-    return Interval(estimate, estimate + found.low, estimate + found.high, found.level)
+    try:
+        return interval_of_function([tables[arm] for arm in criterion.arms], criterion.of)
+    except ValueError as error:
+        raise UserError(f"criterion '{criterion.words}': {error}: more starts") from error
 
 
 def _over_seeds(criterion: OverSeeds, outcomes: Mapping[str, Sequence[Outcome]]) -> Finding:
