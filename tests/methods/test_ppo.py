@@ -21,9 +21,10 @@ from imitari.envs import task_named
 from imitari.envs._batched import BatchedWorld, State
 from imitari.learn.agent import Agent
 from imitari.learn.onpolicy import fit_onpolicy
+from imitari.learn.proximal import ProximalPolicy
 from imitari.learn.run import Run, Updates
 from imitari.methods.cloning.bc import BehaviourCloning
-from imitari.methods.online.ppo import ProximalPolicy, ProximalPolicyOptimisation
+from imitari.methods.online.ppo import ProximalPolicyOptimisation
 from imitari.nets.heads.actions import Choice
 
 KEY, MASK = "observation.state", "observation.allowed"

@@ -93,6 +93,12 @@ class Continuing:
             self.obs[key][which] = value
         self._total[which], self._steps[which] = 0.0, 0
 
+    def renew(self) -> None:
+        """Begins everywhere anew, from the starts that come next; episodes under way are left."""
+        self._seeds = np.array([self.start(self.begun + number) for number in range(self.count)], np.int64)
+        self.begun += self.count
+        self._restart(np.ones(self.count, bool))
+
     def stored(self) -> dict[str, Array]:
         """What `restore` needs, as arrays: starts and ages of the episodes under way, and the latest actions."""
         longest = int(self._steps.max())

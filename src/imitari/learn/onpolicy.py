@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from imitari.core.batch import Batch
-from imitari.core.continuing import Continuing
+from imitari.core.continuing import Continuing, Finished
 from imitari.core.demos import Demos
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
@@ -35,11 +35,12 @@ from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, training_starts
 from imitari.learn.learner import Learner
 from imitari.learn.method import Need, Trained
-from imitari.learn.policy_start import clone_first, started_from, take_over
+from imitari.learn.policy_start import clone_first, plain, started_from, take_over
 from imitari.learn.precision import choose
-from imitari.learn.rollout import PRIOR, RETURN, Policy, Practice, Reward, Rollout
+from imitari.learn.rollout import PRIOR, RETURN, Guide, Policy, Practice, Reward, Rollout
 from imitari.learn.run import Losses, Run
 from imitari.learn.scaled import DeviceScaler
+from imitari.learn.tried import UNTRIED, Tried, remembering, with_untried
 from imitari.nets.actor_critic import ActorCritic
 from imitari.nets.critics import Gaussian
 from imitari.nets.heads.actions import Choice
@@ -47,6 +48,9 @@ from imitari.nets.mlp import Activation
 from imitari.nets.running import RunningMoments, RunningStandard
 
 STAGE = "practice"
+LEARNED = "learned"  # the mask that is learned
+FOUND = ("episodes", "solved", "best")  # what is counted of a start
+GUIDE = "guide_"
 RETURNS_MEMORY = 9.0  # rounds that the statistics of returns remember
 
 
@@ -70,7 +74,8 @@ class OnPolicy(Trained):
     shared: bool = False  # whether the value reads the policy's layers, or has its own
     deviation: float = 1.0  # of the exploration at the beginning, in actions scaled to [-1, 1]; it is learned
     acting: Literal["sample", "mean"] = "mean"  # after training: draws, or the mean (the likeliest choice)
-    mask: str = ""  # observation that is 0 for choices that are not allowed, else 1
+    mask: str = ""  # observation that is 0 for choices that are not allowed, else 1; learned: from what changed nothing
+    maps: int = 0  # starts that are learned one after another, with equal shares of the steps; 0: always another start
     normalise_obs: bool = True  # observations by the mean and deviation of all that were seen
     normalise_returns: bool = True  # the value network predicts returns in units of their recent mean and deviation
     policy_start: str = ""  # folder of an agent to start from
@@ -87,6 +92,8 @@ class OnPolicy(Trained):
                 f"together {self.together}, horizon {self.horizon}, epochs {self.epochs}, "
                 f"deviation {self.deviation:g}: the first three must be at least 1, the last above 0"
             )
+        if self.maps < 0:
+            raise UserError(f"maps is {self.maps}: it must be at least 0 (0: always another start)")
         if not (0 <= self.gae_lambda <= 1 and 0 <= self.prior_decay <= 1):
             raise UserError(
                 f"gae_lambda {self.gae_lambda:g}, prior_decay {self.prior_decay:g}: they must lie between 0 and 1"
@@ -96,6 +103,15 @@ class OnPolicy(Trained):
                 f"kl_bound {self.kl_bound:g}, prior_weight {self.prior_weight:g}, clone_lr {self.clone_lr:g}: "
                 "the first two must be at least 0, the last above 0"
             )
+
+    @property
+    def mask_key(self) -> str:
+        """The observation that masks; "" where there is none."""
+        return UNTRIED if self.mask == LEARNED else self.mask
+
+    def inside(self, spec: Spec) -> Spec:
+        """What the networks are given for observations of `spec`."""
+        return with_untried(spec) if self.mask == LEARNED else spec
 
     @property
     def samples(self) -> int:
@@ -127,16 +143,18 @@ class OnPolicyLearner(Learner):
 
     def __init__(self, settings: OnPolicy, spec: Spec) -> None:
         super().__init__()
+        spec, mask = settings.inside(spec), settings.mask_key
         self.acting, self.normalise_obs = settings.acting, settings.normalise_obs
         self.normalise_returns = settings.normalise_returns
-        self.standard = RunningStandard(spec, without=(settings.mask,))
+        self.tried = Tried(spec) if settings.mask == LEARNED else None
+        self.standard = RunningStandard(spec, without=(mask,))
         self.returns = RunningMoments((), RETURNS_MEMORY)
         self.net = ActorCritic(
             spec,
             settings.hidden,
             activation=settings.activation,
             shared=settings.shared,
-            mask=settings.mask,
+            mask=mask,
             deviation=settings.deviation,
         )
         self.register_buffer("prior_weight", torch.tensor(settings.prior_weight))
@@ -173,7 +191,8 @@ class OnPolicyLearner(Learner):
             self.net.rescale_value(before, (self.returns.mean, self.returns.deviation))
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
-        policy = self.policy({key: value[:, -1] for key, value in obs.items()})
+        now = {key: value[:, -1] for key, value in obs.items()}
+        policy = self.policy({**now, UNTRIED: self.tried(now)} if self.tried is not None else now)
         return (policy.sample() if self.acting == "sample" else policy.mode).unsqueeze(1)
 
 
@@ -186,6 +205,7 @@ def fit_onpolicy(
     start: Agent | None = None,
     prior: Policy | None = None,
     reward: Reward | None = None,
+    guide: Guide | None = None,
 ) -> Agent:
     """Trains `method.learner` by acting in `task`.
 
@@ -197,6 +217,7 @@ def fit_onpolicy(
         start: whose weights and scaling are the start, in the place of `method.policy_start`.
         prior: what the policy is kept near, in the place of the policy at the start.
         reward: in the place of the world's.
+        guide: who may act in the place of the policy.
 
     Raises:
         UserError: when a prior is wanted and there is none; when more than one process trains.
@@ -209,7 +230,7 @@ def fit_onpolicy(
         start = Agent.load(Path(method.policy_start)).seeing_itself(method.policy_start)
     if method.clone_steps == 0:
         demos = None
-    spec, scaler = started_from(task, demos, start, method.mask)
+    spec, scaler = started_from(task, demos, start, method.mask_key)
     facts: dict[str, Any] = {
         "method": method.name(),
         "settings": method.to_json(),
@@ -230,17 +251,12 @@ def fit_onpolicy(
         if not informed:
             raise UserError("prior_weight keeps the policy near that of the start: give --data or --policy-start")
         prior = copy.deepcopy(learner).requires_grad_(False).eval()
-    training = _Training(method, run, task, learner, scaler, spec, prior, reward, moving=not informed)
+    training = _Training(method, run, task, learner, scaler, spec, prior, reward, guide, moving=not informed)
     training.train()
     starts = training_starts(demos) if demos is not None else {}
     starts[task.name] = sorted({*starts.get(task.name, []), *training.starts()})
-    return Agent(
-        method,
-        learner,
-        scaler,
-        spec,
-        {**facts, "starts": starts, "precision": choose(run.precision, learner, run.place)},
-    )
+    facts |= {"starts": starts, "precision": choose(run.precision, learner, run.place)}
+    return Agent(method, learner, scaler, spec, {**facts, **({"maps": training.found()} if method.maps else {})})
 
 
 class _Training:
@@ -256,22 +272,43 @@ class _Training:
         spec: Spec,
         prior: Policy | None,
         reward: Reward | None,
+        guide: Guide | None,
         *,
         moving: bool,
     ) -> None:
-        self.method, self.run, self.task, self.learner, self.spec = method, run, task, learner, spec
-        self.prior, self.reward = prior, reward
+        self.method, self.run, self.task, self.learner, self.spec = method, run, task, learner, method.inside(spec)
+        self.prior, self.reward, self.guide = prior, reward, guide
         self.moving = moving and method.normalise_obs
-        self.scale = DeviceScaler(scaler, spec, run.place)
-        self.done, self.begun = 0, 0
+        if UNTRIED in self.spec.obs:
+            scaler = Scaler({**scaler.scalings, UNTRIED: plain(self.spec.obs[UNTRIED])})
+        self.scale = DeviceScaler(scaler, self.spec, run.place)
+        self.done, self.begun, self.map = 0, 0, 0
+        self.maps = np.zeros((method.maps, len(FOUND)), np.int64)
         self.notes: dict[str, float] = {}
+        if learner.tried is not None:
+            self.task = remembering(task, learner.tried, self.scale)
 
     def starts(self) -> list[int]:
         """Seeds of all starts up to now."""
+        if self.method.maps:
+            return [learning_starts(self.run.seed, number)[0] for number in range(self.map + 1)]
         return sorted({self._start(number) for number in range(self.begun)})
 
+    def found(self) -> list[dict[str, int]]:
+        """Of every start that was learned: episodes, how many were solved, the fewest steps of those (0: none)."""
+        numbers = [dict(zip(FOUND, map(int, row), strict=True)) for row in self.maps]
+        return [{"start": start, **row} for start, row in zip(self.starts(), numbers, strict=False)]
+
     def _start(self, number: int) -> int:
-        return learning_starts(self.run.seed, number)[0]
+        return learning_starts(self.run.seed, self.map if self.method.maps else number)[0]
+
+    def _enter(self, number: int) -> None:
+        """Goes on to the start whose turn it is in round `number`."""
+        last, self.map = self.map, number * self.method.maps // self.method.rounds
+        if self.map != last:
+            self.stream.renew()
+        if self.guide and (self.map != last or number == 0):
+            self.guide.enter(self._start(0))
 
     def train(self) -> None:
         method, learner = self.method, self.learner
@@ -287,6 +324,7 @@ class _Training:
             method.gae_lambda,
             self.prior,
             self.reward,
+            self.guide,
         )
         try:
             self.done = self.updates.first
@@ -304,6 +342,8 @@ class _Training:
         self.updates.finish()
 
     def _round(self, number: int) -> None:
+        if self.method.maps:
+            self._enter(number)
         rollout = self.practice.act(self.method.horizon)
         self.learner.see_returns(self.scale.tensor(rollout.extra[RETURN]))
         self._improve(rollout, number)
@@ -318,8 +358,17 @@ class _Training:
                 "episode_steps": float(np.mean([one.steps for one in ended])),
                 "success": float(np.mean([one.success for one in ended])),
             }
+            if self.method.maps:
+                self._count(ended)
             self.stream.finished = []
-        self.updates.report(self.done, {"environment_steps": (number + 1.0) * self.method.samples, **self.notes})
+        notes = {**self.notes, **(self.guide.notes() if self.guide else {})}
+        self.updates.report(self.done, {"environment_steps": (number + 1.0) * self.method.samples, **notes})
+
+    def _count(self, ended: list[Finished]) -> None:
+        steps = [one.steps for one in ended if one.success]
+        episodes, solved, best = self.maps[self.map]
+        best = min([*steps, best] if best else steps, default=0)
+        self.maps[self.map] = episodes + len(ended), solved + len(steps), best
 
     def _improve(self, rollout: Rollout, number: int) -> None:
         """The updates of one round. `done` counts those that were made, the schedule those that could have been."""
@@ -337,7 +386,9 @@ class _Training:
         """What is under way, under the number of updates; then the resume point, which makes it the one that counts."""
         assert self.run.folder is not None
         path = self._path(self.done)
-        replace_arrays(path, {**self.stream.stored(), "rounds": np.array(rounds)})
+        guide = {GUIDE + key: value for key, value in self.guide.stored().items()} if self.guide else {}
+        where = {"rounds": np.array(rounds), "map": np.array(self.map), "maps": self.maps}
+        replace_arrays(path, {**self.stream.stored(), **where, **guide})
         self.updates.save(self.done)
         for other in path.parent.glob(f"{STAGE}-*.npz"):
             if other != path:
@@ -349,7 +400,10 @@ class _Training:
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 stored: dict[str, Array] = {key: file[key] for key in file.files}
+            self.map, self.maps = int(stored["map"]), stored["maps"]
             self.stream.restore(stored)
+            if self.guide:
+                self.guide.restore({key[len(GUIDE) :]: value for key, value in stored.items() if key[:6] == GUIDE})
             return int(stored["rounds"])
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise UserError(f"{path}: is missing or damaged ({error}): delete {path.parent} and train again") from error

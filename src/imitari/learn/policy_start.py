@@ -41,19 +41,20 @@ def started_from(task: Task, demos: Demos | None, start: Agent | None, mask: str
         scalings = Scaler.fit(demos.with_spec(spec), "meanstd").scalings
     else:
         spec = task.spec.select([key for key, feature in task.spec.obs.items() if feature.kind != "text"])
-        scalings = {key: _plain(feature) for key, feature in spec.numbers.items()}
+        scalings = {key: plain(feature) for key, feature in spec.numbers.items()}
     if mask in scalings:
-        scalings[mask] = _plain(spec.obs[mask])
+        scalings[mask] = plain(spec.obs[mask])
     action = spec.action
     if action.kind == "number" and action.low is not None and action.high is not None:
         low, high = (np.asarray(bound, np.float32).reshape(action.shape) for bound in (action.low, action.high))
         scalings[ACTION] = Scaling("minmax", (low + high) / 2, (high - low) / 2)
     elif action.kind == "number":
-        scalings.setdefault(ACTION, _plain(action))
+        scalings.setdefault(ACTION, plain(action))
     return spec, Scaler(scalings)
 
 
-def _plain(feature: Feature) -> Scaling:
+def plain(feature: Feature) -> Scaling:
+    """As it is."""
     return Scaling("none", np.zeros(feature.shape, np.float32), np.ones(feature.shape, np.float32))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from imitari.core.batch import Batch
-from imitari.core.continuing import Continuing
+from imitari.core.continuing import Continuing, Moved
 from imitari.core.episode import Array, Obs
 from imitari.core.spec import Spec
 from imitari.learn.precision import autocast
@@ -37,6 +37,34 @@ class Valuing(Policy, Protocol):
     """A policy with a value."""
 
     def value(self, obs: dict[str, Tensor]) -> Tensor: ...
+
+
+class Guide(Protocol):
+    """Whoever may act in the place of the policy while it learns. Its steps are learned from like the policy's own."""
+
+    def act(self, obs: Obs, action: Array) -> Array:
+        """Observations name -> (B, ...) and the policy's actions (B, A), in recorded units, to those that are taken."""
+        ...
+
+    def saw(self, moved: Moved) -> None:
+        """What the actions led to, before whatever ended begins again."""
+        ...
+
+    def enter(self, start: int) -> None:
+        """All environments begin anew, from now on always from one start."""
+        ...
+
+    def notes(self) -> dict[str, float]:
+        """What is worth logging of the last round."""
+        ...
+
+    def stored(self) -> dict[str, Array]:
+        """All that it knows, as arrays."""
+        ...
+
+    def restore(self, stored: dict[str, Array]) -> None:
+        """Goes back to where `stored` was taken."""
+        ...
 
 
 def advantages(
@@ -100,6 +128,7 @@ class Practice:
         gamma, gae_lambda: see `advantages`.
         prior: whose distributions are stored with the samples, or None.
         reward: in the place of the world's, or None.
+        guide: who may act in the place of the policy, or None.
     """
 
     def __init__(
@@ -113,9 +142,10 @@ class Practice:
         gae_lambda: float,
         prior: Policy | None = None,
         reward: Reward | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self.stream, self.learner, self.scale, self.spec, self.precision = stream, learner, scale, spec, precision
-        self.gamma, self.gae_lambda, self.prior, self.reward = gamma, gae_lambda, prior, reward
+        self.gamma, self.gae_lambda, self.prior, self.reward, self.guide = gamma, gae_lambda, prior, reward, guide
 
     def act(self, horizon: int) -> Rollout:
         """`horizon` steps in each environment; values, densities and the prior are those of the weights that acted."""
@@ -129,9 +159,12 @@ class Practice:
         for step in range(horizon):
             for key, value in obs.items():
                 value[step] = stream.obs[key]
-            action.append(self._sampled({key: value[step] for key, value in obs.items()}))
+            sampled = self._sampled({key: value[step] for key, value in obs.items()})
+            action.append(self.guide.act(stream.obs, sampled) if self.guide else sampled)
             executed.append(self._bounded(action[-1]))
             moved = stream.step(executed[-1])
+            if self.guide:
+                self.guide.saw(moved)
             reward[step], terminal[step] = moved.reward, moved.terminated
             ended[step] = moved.terminated | moved.truncated
             if ended[step].any():

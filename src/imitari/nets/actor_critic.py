@@ -28,7 +28,8 @@ class ActorCritic(nn.Module):
         hidden: widths of the layers.
         activation: between them.
         shared: the value reads the policy's layers; else it has layers of its own.
-        mask: observation (K,) that is 0 for choices that are not allowed; the networks do not see it. "": none.
+        mask: observation (K,) that is 0 for choices that are not allowed; the networks do not see it. "": none. Where
+            an observation comes without it, all are allowed.
         deviation: of the Gaussian at the beginning, in scaled actions.
     """
 
@@ -104,7 +105,8 @@ class ActorCritic(nn.Module):
         if not self.discrete:
             return Gaussian(out.mean.float(), self.log_scale)
         logits = out.logits.float()
-        return Choice(logits.masked_fill(obs[self.mask] == 0, NEVER) if self.mask else logits)
+        allowed = obs.get(self.mask)
+        return Choice(logits if allowed is None else logits.masked_fill(allowed == 0, NEVER))
 
 
 def entropy(policy: Gaussian | Choice) -> Tensor:
