@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ class Scaling:
         clip: bound on |y|, or None.
         grouped: offset and width are (G, *shape), one entry for each of G mixed data sets; which one a value is of is
             the `group` (B,) that goes with values (B, ..., *shape).
+        steps: offset and width are ([G,] C, *shape), one entry for each step of a chunk of C; values are then whole
+            chunks (..., C, *shape). 0: one entry for all steps.
     """
 
     kind: ScalingKind
@@ -37,6 +40,7 @@ class Scaling:
     width: Array
     clip: float | None = None
     grouped: bool = False
+    steps: int = 0
 
     def apply(self, value: Array, group: Array | None = None) -> Array:
         scaled = (value - self._each(self.offset, value, group)) / self._each(self.width, value, group)
@@ -59,12 +63,13 @@ class Scaling:
             "width": self.width.astype(float).tolist(),
             "clip": self.clip,
             **({"grouped": True} if self.grouped else {}),
+            **({"steps": self.steps} if self.steps else {}),
         }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Scaling:
         offset, width = (np.asarray(data[key], np.float32) for key in ("offset", "width"))
-        return Scaling(data["kind"], offset, width, data["clip"], data.get("grouped", False))
+        return Scaling(data["kind"], offset, width, data["clip"], data.get("grouped", False), data.get("steps", 0))
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,54 @@ def _of_each(scalers: list[Scaler]) -> Scaler:
     return Scaler({key: first[key] if key in CIRCUMSTANCES else joined(key) for key in first})
 
 
+def by_chunk_step(scaler: Scaler, demos: Demos, steps: int, clip: float = 1.5, unscaled: Sequence[int] = ()) -> Scaler:
+    """The scaler with the action scaled by the percentiles of each step of a chunk by itself.
+
+    The 2nd and the 98th percentile of action number d, `c` steps after the decision, become -1 and 1. Beyond the end of
+    an episode its last action counts again, as it does in training (LBM 2025, section on normalisation).
+
+    Args:
+        scaler: fitted on the same demonstrations.
+        demos: the training part; of mixed data sets, each has statistics of its own.
+        steps: of the chunk.
+        clip: bound on scaled actions.
+        unscaled: numbers of the action, from 0, that are left as they are, such as rotations.
+
+    Raises:
+        UserError: when `unscaled` names a number that the action does not have.
+    """
+    for number in unscaled:
+        if not 0 <= number < demos.spec.action.size:
+            raise UserError(f"unscaled {number + 1}: the action has the numbers 1 to {demos.spec.action.size}")
+    refuse_nonfinite(demos, ACTION)
+    grouped = SOURCE in demos.spec.obs
+    parts = by_source(demos) if grouped else [demos]
+    each = [_chunk_percentiles(part, steps, unscaled) for part in parts]
+    offset, width = (np.stack(terms) if grouped else terms[0] for terms in zip(*each, strict=True))
+    return Scaler({**scaler.scalings, ACTION: Scaling("quantile", offset, width, clip, grouped, steps)})
+
+
+def _chunk_percentiles(demos: Demos, steps: int, unscaled: Sequence[int]) -> tuple[Array, Array]:
+    """Offset and width (C, *shape)."""
+    demos.known_rows()  # says so where there are none
+    rows, table = demos.rows(), demos.table
+    last = np.repeat(table.start + table.length - 1, table.length)
+    if len(rows) > QUANTILE_ROWS:
+        chosen = np.linspace(0, len(rows) - 1, QUANTILE_ROWS).astype(np.int64)
+        rows, last = rows[chosen], last[chosen]
+    edges: list[Array] = []
+    for step in range(steps):
+        at = np.minimum(rows + step, last)
+        known = demos.known(at)
+        values = demos.columns[ACTION].take(at if known is None else at[known]).astype(np.float64)
+        edges.append(np.quantile(values, [0.02, 0.98], axis=0))
+    low, high = np.stack(edges, 1)
+    offset, width = (low + high) / 2, _measured((low + high) / 2, (high - low) / 2)
+    flat = offset.reshape(steps, -1), width.reshape(steps, -1)
+    flat[0][:, list(unscaled)], flat[1][:, list(unscaled)] = 0.0, 1.0
+    return offset.astype(np.float32), width.astype(np.float32)
+
+
 def refuse_no_group(group: Any) -> None:
     """Raises UserError where values of mixed data sets are scaled by who does not know which set they are of."""
     if group is None:
@@ -152,11 +205,15 @@ def _fit(demos: Demos, key: str, feature: Feature, kind: ScalingKind) -> Scaling
         offset, width = (low + high) / 2, (high - low) / 2
     elif kind != "none":
         raise UserError(f"scaling '{kind}' is unknown: choose minmax, meanstd, quantile or none")
-    # Far below the resolution of float32 at this magnitude nothing was measured: the dimension is constant.
-    width = np.where(width > 1e-6 * np.maximum(1.0, np.abs(offset)), width, 1.0)
+    width = _measured(offset, width)
     for dimension in feature.periodic:
         offset[dimension], width[dimension] = 0.0, 1.0
     return Scaling(kind, offset.astype(np.float32), width.astype(np.float32), 1.5 if kind == "quantile" else None)
+
+
+def _measured(offset: Array, width: Array) -> Array:
+    """The width, and 1 where a dimension is constant: far below the resolution of float32 nothing was measured."""
+    return np.where(width > 1e-6 * np.maximum(1.0, np.abs(offset)), width, 1.0)
 
 
 def _statistics(demos: Demos, key: str) -> tuple[Array, Array, Array, Array]:

@@ -308,5 +308,6 @@ def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec, Eyes | No
 
 
 def _shape(scaling: Scaling, feature: Feature, spec: Spec) -> tuple[int, ...]:
-    """Of the offset and width that the feature needs: of mixed data sets, one entry each."""
-    return (*(spec.obs[SOURCE].shape if scaling.grouped else ()), *feature.shape)
+    """Of the offset and width that the feature needs: an entry for each of mixed data sets, each step of a chunk."""
+    grouped, steps = spec.obs[SOURCE].shape if scaling.grouped else (), (scaling.steps,) if scaling.steps else ()
+    return (*grouped, *steps, *feature.shape)

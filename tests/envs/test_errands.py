@@ -1,0 +1,88 @@
+"""Errands: grasping, carrying and placing as they are described, and tasks that share skills but not goals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imitari.core.errors import UserError
+from imitari.core.interaction import interact
+from imitari.envs import task_named
+from imitari.envs.errands import APART, GRASP, PLACED, STATE, THINGS, TWELVE, ids
+from imitari.envs.mixed import MixedTask
+
+
+def place(obs: np.ndarray, thing: str) -> np.ndarray:
+    at = 3 + 2 * THINGS.index(thing)
+    return obs[..., at : at + 2]
+
+
+@pytest.mark.parametrize("name", [name for name in ids() if "-" in name])
+def test_the_expert_solves_every_errand_and_passes_the_milestones(name: str) -> None:
+    task = task_named(f"errands/{name}")
+    world = task.make(8)
+    block, goal = name.split("-")
+    for episode in interact(task.expert(world), world, range(8)):
+        assert episode.success
+        assert episode.reward is not None
+        assert np.unique(episode.reward).tolist() in ([0, 0.25, 0.5, 0.75, 1], [0.25, 0.5, 0.75, 1])
+        assert (np.diff(episode.reward) >= 0).all()
+        last = episode.obs[STATE][-1]
+        where = (place(last, "ring") + place(last, "square")) / 2 if goal == "between" else place(last, goal)
+        assert np.linalg.norm(place(last, block) - where) < PLACED
+
+
+def test_a_block_is_held_only_from_the_closing_of_the_fingers_near_it_to_their_opening() -> None:
+    task = task_named("errands/red-ring")
+    world = task.make(2)
+    obs, _ = world.reset(seed=[3, 3])
+    hand, red = obs[STATE][0, :2], place(obs[STATE][0], "red")
+    for _ in range(40):
+        way = red - obs[STATE][0, :2]
+        near = np.linalg.norm(way) < GRASP / 2
+        move = np.clip(way / 0.08, -1, 1) * (not near)
+        # The second one comes with closed fingers: it grasps nothing.
+        action = np.array([[*move, 1.0 if near else -1.0], [*move, 1.0]])
+        obs, *_ = world.step(action)
+        if near and obs[STATE][0, 2] == 1:
+            break
+    assert obs[STATE][0, 2] == 1
+    assert not np.array_equal(hand, obs[STATE][0, :2])
+    obs, *_ = world.step(np.array([[1.0, 0, 1], [1.0, 0, 1]]))
+    np.testing.assert_allclose(place(obs[STATE][0], "red"), obs[STATE][0, :2], atol=1e-6)
+    np.testing.assert_allclose(place(obs[STATE][1], "red"), red, atol=1e-6)
+    obs, *_ = world.step(np.array([[1.0, 0, -1]] * 2))
+    left = place(obs[STATE][0], "red")
+    obs, *_ = world.step(np.array([[1.0, 0, -1]] * 2))
+    np.testing.assert_array_equal(place(obs[STATE][0], "red"), left)
+
+
+def test_starts_lie_apart_and_a_wider_region_is_wider() -> None:
+    extent = {}
+    for region in (1.0, 1.3):
+        world = task_named("errands/red-ring", region=region).make(200)
+        obs, _ = world.reset(seed=range(200))
+        places = np.concatenate([obs[STATE][:, None, :2], obs[STATE][:, 3:].reshape(200, -1, 2)], 1)
+        distance = np.linalg.norm(places[:, :, None] - places[:, None], axis=3) + 9 * np.eye(6)
+        assert distance.min() >= APART - 1e-5
+        extent[region] = np.abs(places).max()
+    assert extent[1.3] / extent[1.0] == pytest.approx(1.3, abs=0.02)
+    with pytest.raises(UserError, match="region"):
+        task_named("errands/red-ring", region=3.0)
+
+
+def test_twelve_leave_errands_to_be_learned_later() -> None:
+    task = task_named("errands/twelve")
+    assert isinstance(task, MixedTask)
+    assert len({part.description for part in task.parts}) == len(TWELVE.split()) == 12
+    assert {"blue-square", "green-between"} <= set(ids()) - set(TWELVE.split())
+    world = task.make(12)
+    assert all(episode.success for episode in interact(task.expert(world), world, range(12)))
+
+
+def test_pictures_show_the_blocks() -> None:
+    world = task_named("errands/red-ring", pixels=32).make(2)
+    obs, _ = world.reset(seed=[0, 1])
+    image = obs["observation.images.top"]
+    assert image.shape == (2, 32, 32, 3)
+    assert (image[0] == (220, 50, 50)).all(-1).any()
