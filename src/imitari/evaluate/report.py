@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from imitari.core.outcome import Outcome
 from imitari.evaluate._films import Film, sprite
+from imitari.evaluate._page import Tone, legend, page_of, section, table
 from imitari.evaluate._plots import COLOURS, Bar, Curve, curves, intervals, strip
 from imitari.evaluate.outcomes import paired
 
@@ -85,7 +86,7 @@ class Page:
     verdict: str
     explanation: str
     sides: list[Side]
-    tone: Literal["good", "bad", ""] = ""
+    tone: Tone = ""
     contrasts: list[Contrast] = field(default_factory=list[Contrast])
     pairs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     metric: str = "success"
@@ -101,23 +102,17 @@ def write_report(page: Page, path: Path) -> None:
 
 def render(page: Page) -> str:
     """The page as one HTML text."""
-    style = (Path(__file__).parent / "_style.css").read_text()
-    body = [
-        f"<h1>{escape(page.title)}</h1><p class='soft'>{escape(page.lead)}</p>",
-        f"<section class='verdict {page.tone}'><strong>{escape(page.verdict)}</strong>"
-        f"<p>{escape(page.explanation)}</p></section>",
-        *(part for part in (_scores(page), _ways(page), _contrasts(page), _paired(page), _films(page)) if part),
-        *(part for part in (_curves(page), _data(page), _settings(page), _circumstances(page)) if part),
-    ]
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(page.title)}</title><style>{style}</style></head><body><main>{''.join(body)}</main></body></html>"
+    return page_of(
+        page.title,
+        page.lead,
+        page.verdict,
+        page.tone,
+        page.explanation,
+        *(
+            part(page)
+            for part in (_scores, _ways, _contrasts, _paired, _films, _curves, _data, _settings, _circumstances)
+        ),
     )
-
-
-def _section(heading: str, why: str, *inside: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2><p class='why'>{escape(why)}</p>{''.join(inside)}</section>"
 
 
 WORDS = {"success": "Success", "total": "Return", "best": "Best reward"}
@@ -143,7 +138,7 @@ def _scores(page: Page) -> str:
     why = "Dot: the mean. Band: its 95 % interval." + (
         " Rings: each training seed on its own." if any(bar.dots for bar in bars) else ""
     )
-    return _section(WORDS[page.metric], why, intervals(bars, *ends, unit=" %" if rate else ""))
+    return section(WORDS[page.metric], why, intervals(bars, *ends, unit=" %" if rate else ""))
 
 
 def _mean(rows: Sequence[Outcome], metric: str) -> float:
@@ -161,7 +156,7 @@ def _ways(page: Page) -> str:
         return ""
     why = "Of the solved rollouts alone: how many of the possible ways were seen, and how evenly. An entropy of few "
     why += "successes means little."
-    return _section("Ways", why, table(["policy", "success", "ways seen", "entropy"], page.ways))
+    return section("Ways", why, table(["policy", "success", "ways seen", "entropy"], page.ways))
 
 
 def _contrasts(page: Page) -> str:
@@ -183,7 +178,7 @@ def _contrasts(page: Page) -> str:
     why = "Positive: the first one is better. Where the band leaves out 0, the difference is no accident at 95 %."
     if any(bar.mark is not None for bar in bars):
         why += " The whole band must lie to the right of the dashed line, which was drawn before the experiment."
-    return _section(
+    return section(
         "Difference", why, intervals(bars, *_ends(everything), unit=" pt" if scale == 100 else "", zero=True)
     )
 
@@ -205,7 +200,7 @@ def _paired(page: Page) -> str:
     if not blocks:
         return ""
     why = "One cell a start, sorted by how it ended. Only the starts that went to one side tell the two apart."
-    return _section("The same starts, side by side", why, *blocks)
+    return section("The same starts, side by side", why, *blocks)
 
 
 def _legend_of_pairs(first: str, second: str, one: int, two: int) -> str:
@@ -216,14 +211,6 @@ def _legend_of_pairs(first: str, second: str, one: int, two: int) -> str:
         ("var(--neither)", "neither"),
     ]
     return legend(entries)
-
-
-def legend(entries: Sequence[tuple[str, str]]) -> str:
-    return (
-        "<div class='legend'>"
-        + "".join(f"<span><i style='background:{colour}'></i>{escape(text)}</span>" for colour, text in entries)
-        + "</div>"
-    )
 
 
 def _pair_strip(a: Training, b: Training, colours: tuple[int, int], names: tuple[str, str], prefix: str) -> str:
@@ -249,7 +236,7 @@ def _films(page: Page) -> str:
     if not blocks and not page.films_note:
         return ""
     why = page.films_note or "The first starts, not the best ones. Green frame: solved; red frame: not solved."
-    return _section("Rollouts", why, *blocks)
+    return section("Rollouts", why, *blocks)
 
 
 def _film(film: Film) -> str:
@@ -282,7 +269,7 @@ def _curves(page: Page) -> str:
         return ""
     why = "Training loss by optimiser step, one line a training seed; dashed: on held-out episodes. "
     why += "Losses of different methods are different quantities: compare shapes, not heights."
-    return _section("Learning curves", why, f"<div class='panels'>{''.join(panels)}</div>")
+    return section("Learning curves", why, f"<div class='panels'>{''.join(panels)}</div>")
 
 
 def _lines(training: Training, stage: str, colour: int) -> list[Curve]:
@@ -325,7 +312,7 @@ def _data(page: Page) -> str:
         return ""
     heads = ["arm", "seed", "episodes", "steps", "solved", "fingerprint", "where from"]
     why = "What the policies learned from. Equal fingerprints: the very same data."
-    return _section("Demonstrations", why, table(heads, rows))
+    return section("Demonstrations", why, table(heads, rows))
 
 
 def _settings(page: Page) -> str:
@@ -346,7 +333,7 @@ def _settings(page: Page) -> str:
         parts.append(
             f"<details{'' if other else ' open'}><summary>{len(same)} equal settings</summary>{inner}</details>"
         )
-    return _section("Settings", why, *parts)
+    return section("Settings", why, *parts)
 
 
 def _shown(value: Any) -> str:
@@ -357,17 +344,4 @@ def _circumstances(page: Page) -> str:
     if not page.circumstances:
         return ""
     rows = [[name, value] for name, value in page.circumstances]
-    return _section("Circumstances", "What is needed to do this again.", table(["", ""], rows))
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], changed: bool = False) -> str:
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    mark = " class='changed'" if changed else ""
-    body = "".join(
-        f"<tr{mark}>"
-        + "".join(f"<td{' class=name' if number == 0 else ''}>{escape(cell)}</td>" for number, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    head = f"<tr>{top}</tr>" if any(heads) else ""
-    return f"<div class='scroll'><table>{head}{body}</table></div>"
+    return section("Circumstances", "What is needed to do this again.", table(["", ""], rows))
