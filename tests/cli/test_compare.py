@@ -71,6 +71,17 @@ def test_three_runs_get_letters_and_violins(
     assert "named twice" in capsys.readouterr().err
 
 
+def test_shifted_conditions_are_kept_apart(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", str(runs[0]), "--episodes", "5", "--quiet"]
+    assert main([*words, "--shift", "observation:0.05,action:0.5"]) == 0
+    name = "shifted/observation:0.05,action:0.5/two_ways"
+    assert capsys.readouterr().out.startswith(f"{name}: ")
+    assert sum(row.task == name for row in read_outcomes(runs[0] / "outcomes.parquet")) == 5
+    assert main([*words, "--shift", "wind:3"]) == 2
+    assert "no change 'wind'" in capsys.readouterr().err
+    assert main(["compare", *map(str, runs), "--task", name, "--episodes", "5", "--quiet"]) == 0
+
+
 def test_starts_of_the_training_are_refused(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(runs[0]), str(runs[1].parent / "none"), "--quiet"]) == 2
     assert "holds no trained agent" in capsys.readouterr().err

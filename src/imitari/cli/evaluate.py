@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder that `imitari train --out` wrote")
     parser.add_argument("--task", help="default: the task of the training")
+    parser.add_argument(
+        "--shift", help="changed conditions, as in observation:0.01,action:0.9 (see the task `shifted`)"
+    )
     parser.add_argument("--source", help="data set of a mixture whose part to play (default: the one of the task)")
     parser.add_argument("--episodes", type=int, default=100, help="starts to try (default 100)")
     parser.add_argument("--seeds", type=int, default=FIRST_TEST, help=f"first start (default {FIRST_TEST})")
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.task or agent.facts.get("task")
     if not name:
         raise UserError(f"{args.run}: was trained without a task: say where to evaluate with --task")
+    name = f"shifted/{args.shift}/{name}" if args.shift else name
     task = task_of(agent, name, args.source, repeats=args.repeats)
     starts = range(args.seeds, args.seeds + args.episodes)
     outcomes = evaluate(agent, task, starts, args.run / OUTCOMES, together=args.together, show=not args.quiet)

@@ -60,6 +60,7 @@ def task(
     cameras: tuple[str, ...] = ("corner2",),
     limit: int | None = None,
     end_at_success: bool = True,
+    region: float = 1.0,
 ) -> Task:
     """One task with object and goal positions drawn at every start; the goal is observed.
 
@@ -69,14 +70,15 @@ def task(
         cameras: topview, corner, corner2, corner3, behindGripper, gripperPOV.
         limit: steps; default 200 (push-back: 500). The suite's own is 500; its experts seldom need more than 150.
         end_at_success: an episode ends as soon as the suite reports success; False: it goes on to the limit.
+        region: factor on the extent of the region from which object and goal are drawn, about its middle.
     """
     if name in SETS:
-        each = (task(f"{one}-v3", pixels, cameras, limit, end_at_success) for one in SETS[name].split())
+        each = (task(f"{one}-v3", pixels, cameras, limit, end_at_success, region) for one in SETS[name].split())
         return mixed(f"metaworld/{name}", list(each))
     if pixels:
         backend()
     limit = limit or SLOW.get(name, 200)
-    make = _maker(name, limit)
+    make = _maker(name, limit, region)
     spec = Spec({STATE: _state_feature()}, Feature((4,), names=ACTION_NAMES, low=(-1.0,) * 4, high=(1.0,) * 4))
     if pixels:
         images = {f"observation.images.{camera}": Feature((pixels, pixels, 3), "uint8", "image") for camera in cameras}
@@ -108,7 +110,7 @@ def _state_feature() -> Feature:
     return Feature((39,), names=names)
 
 
-def _maker(name: str, limit: int) -> Callable[[], Any]:
+def _maker(name: str, limit: int, region: float) -> Callable[[], Any]:
     """() -> one environment. The compiled model is kept and copied, which is cheaper than reading it again."""
     try:
         mujoco = import_mujoco()
@@ -139,6 +141,10 @@ def _maker(name: str, limit: int) -> Callable[[], Any]:
         env.__dict__.pop("sawyer_observation_space", None)  # was computed for a hidden goal
         env._freeze_rand_vec, env.seeded_rand_vec, env._set_task_called = False, True, True
         env.max_path_length = limit + 1  # our own limit truncates
+        if region != 1:
+            drawn = env._random_reset_space
+            middle, reach = (drawn.low + drawn.high) / 2, (drawn.high - drawn.low) / 2
+            env._random_reset_space = type(drawn)(middle - region * reach, middle + region * reach, dtype=drawn.dtype)
         return env
 
     return make
