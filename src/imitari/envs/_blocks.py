@@ -163,9 +163,13 @@ def swept(
         way = part * (desired - rod)
         rod = rod + way
         for round_ in range(ROUNDS):
+            before = middle
             middle, yaw = pushed(rod, way if round_ == 0 else 0 * way, middle, yaw, half)
+            if middle is before:
+                break  # nothing was touched
             if middle.shape[1] > 1:
                 middle, yaw = parted(middle, yaw, half)
-        depth, normal = touched(rod[:, None], middle, yaw, half)
-        rod = rod - (np.maximum(depth, 0)[..., None] * normal).sum(1)
+        else:
+            depth, normal = touched(rod[:, None], middle, yaw, half)
+            rod = rod - (np.maximum(depth, 0)[..., None] * normal).sum(1)
     return rod, middle, yaw
