@@ -31,7 +31,7 @@ class BatchConstrained:
 
     sampler_hidden: tuple[int, ...] = (300, 400)  # widths of the action sampler's layers
     sampler_latent: int = 0  # numbers that an action is drawn from; 0: twice those of the action
-    sampler_kl: float = 0.5  # weight of the sampler's divergence from its prior
+    sampler_kl: float = 0.05  # weight of the sampler's divergence from its prior
     sampler_prior: Prior = "normal"  # a standard normal, or a learned mixture of Gaussians
     sampler_modes: int = 10  # components of that mixture
     hidden: tuple[int, ...] = (300, 400)  # widths of the critics' layers

@@ -37,10 +37,11 @@ class BatchConstrainedQLearning(BatchConstrained, Offline):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"steps": 10_000},
-        "paper": {"lr": 1e-4, "sampler_kl": 0.05, "tau": 5e-4, "steps": 200_000},
-        "paper_machine": {"perturbation": 0.05, "steps": 200_000},
+        "paper": {"lr": 1e-4, "tau": 5e-4, "steps": 200_000},
+        "paper_machine": {"sampler_kl": 0.5, "perturbation": 0.05, "steps": 200_000},
         "paper_mixed": {
-            "lr": 1e-4, "sampler_hidden": (1024, 1024), "sampler_prior": "mixture", "tau": 5e-4, "steps": 200_000,
+            "lr": 1e-4, "sampler_hidden": (1024, 1024), "sampler_prior": "mixture", "sampler_kl": 0.5, "tau": 5e-4,
+            "steps": 200_000,
         },
     }  # fmt: skip
     needs: ClassVar[frozenset[Need]] = frozenset({"reward"})

@@ -46,16 +46,16 @@ class ImplicitReinforcement(BatchConstrained, HierarchySettings):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"steps": 10_000},
         "paper": {
-            "width": 400, "latent": 14, "planner_hidden": (1024, 1024), "sampler_rate": 0.1, "tau": 5e-4,
-            "steps": 200_000,
+            "width": 400, "latent": 14, "planner_hidden": (1024, 1024), "sampler_rate": 0.1, "sampler_kl": 0.5,
+            "tau": 5e-4, "steps": 200_000,
         },
         "paper_machine": {
             "width": 100, "after_layers": 2, "latent": 14, "planner_hidden": (1024, 1024), "sampler_rate": 0.1,
-            "steps": 200_000,
+            "sampler_kl": 0.5, "steps": 200_000,
         },
         "paper_mixed": {
             "width": 400, "latent": 14, "planner_hidden": (1024, 1024), "sampler_rate": 0.1, "critic_rate": 0.1,
-            "sampler_kl": 0.05, "tau": 5e-4, "steps": 200_000,
+            "tau": 5e-4, "steps": 200_000,
         },
     }  # fmt: skip
     needs: ClassVar[frozenset[Need]] = frozenset({"reward"})
