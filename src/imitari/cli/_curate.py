@@ -40,6 +40,7 @@ def add_actions(below: Any) -> None:
     pieces.add_argument("--steps", type=int, required=True, metavar="N", help="of a piece; the last one has the rest")
     _filter_arguments(writing(reading(below.add_parser("filter", help="keep some episodes"))))
     _score_arguments(reading(below.add_parser("score", help="how good every episode and every step is")))
+    _report_arguments(reading(below.add_parser("report", help="all that is known of it, on one page")))
     _trim_arguments(writing(reading(below.add_parser("trim", help="leave out steps inside episodes"))))
     bare = writing(reading(below.add_parser("strip", help="a copy without actions")))
     bare.add_argument("--share", type=float, default=1.0, help="of the episodes that lose theirs (default 1)")
@@ -74,6 +75,17 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the scores, for `filter` and `trim`")
     parser.add_argument("--limit", type=int, default=5, help="episodes to show of either end (default 5)")
     as_json(parser)
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="where to write the page")
+    parser.add_argument("--scores", type=Path, metavar="FILE", help="of `imitari data score --out` (default: made now)")
+    parser.add_argument("--by", metavar="KEY", help="also one line for each operator, mask, ...: a key of the source")
+    parser.add_argument(
+        "--best", type=float, default=0.5, help="share of the episodes that counts as best (default 0.5)"
+    )
+    parser.add_argument("--scale", type=Path, metavar="DIR", help="folder of `imitari scale`: what more data is worth")
+    parser.add_argument("--title", default="", help="headline")
 
 
 def _trim_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,6 +213,16 @@ def _print_scores(scores: Scores, limit: int) -> None:
         print(f"{int(scores.keep.sum()):,} of {len(scores.keep):,} steps would be kept")
 
 
+def _report(args: argparse.Namespace) -> int:
+    from imitari.jobs.scoring import data_report
+
+    demos = opened(args)
+    place = Path(args.path) if Path(args.path).exists() else None
+    data_report(demos, args.out, args.scores, args.scale, args.by, args.best, args.title, place)
+    print(f"report: {args.out}")
+    return 0
+
+
 def _trim(args: argparse.Namespace) -> int:
     from imitari.data.curate.trim import masked, trimmed
     from imitari.jobs.scoring import kept
@@ -241,6 +263,6 @@ def _label(args: argparse.Namespace) -> int:
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "merge": _merge, "split": _split, "cut": _cut, "filter": _filter, "score": _score, "trim": _trim, "strip": _strip,
-    "label": _label,
+    "merge": _merge, "split": _split, "cut": _cut, "filter": _filter, "score": _score, "report": _report,
+    "trim": _trim, "strip": _strip, "label": _label,
 }  # fmt: skip

@@ -11,6 +11,7 @@ imitari data cut PATH --steps 50 --out NEW             long recordings as pieces
 imitari data score PATH --by operator --out S.npz      how good every episode and every step is
 imitari data filter PATH --scores S.npz --best 0.5     keep the best half
 imitari data trim PATH --model RUN --out NEW           leave out steps inside episodes
+imitari data report PATH --scale DIR --out page.html   doctor, scores and what more data is worth, on one page
 imitari data strip PATH --share 0.9 --out NEW          a copy without the actions of some or all episodes
 imitari data label PATH --model RUN --out NEW          infer actions that are not known, with a trained inverse model
 imitari data formats                                   what can be read and written

@@ -55,8 +55,8 @@ def intervals(bars: Sequence[Bar], low: float, high: float, unit: str = "", zero
     """
     left, right, row, top = 190, 150, 44, 8
     height = top + row * len(bars) + 30
-    scale = _Scale(low, high, left, WIDTH - right)
-    parts = [_open(WIDTH, height, "intervals")]
+    scale = Scale(low, high, left, WIDTH - right)
+    parts = [svg(WIDTH, height, "intervals")]
     for tick in ticks(low, high):
         x = scale(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{height - 24}"/>')
@@ -68,7 +68,7 @@ def intervals(bars: Sequence[Bar], low: float, high: float, unit: str = "", zero
     return "".join(parts) + "</svg>"
 
 
-def _row(bar: Bar, scale: _Scale, y: float, left: int, right: int) -> str:
+def _row(bar: Bar, scale: Scale, y: float, left: int, right: int) -> str:
     colour = f"var(--arm-{bar.colour % COLOURS})"
     begin, end = scale(bar.low), scale(bar.high)
     parts = [
@@ -102,9 +102,9 @@ def curves(lines: Sequence[Curve], title: str, across: str = "step") -> str:
 
     low, high = level(min(values)), level(max(values))
     margin = 0.05 * (high - low) or max(1e-9, abs(high) * 0.05)
-    x = _Scale(0, max(step for step, _ in points), left, width - right)
-    y = _Scale(low - margin, high + margin, height - bottom, top)
-    parts = [_open(width, height, "curves"), f'<text class="title" x="{left}" y="15">{escape(title)}</text>']
+    x = Scale(0, max(step for step, _ in points), left, width - right)
+    y = Scale(low - margin, high + margin, height - bottom, top)
+    parts = [svg(width, height, "curves"), f'<text class="title" x="{left}" y="15">{escape(title)}</text>']
     for tick in _levels(low - margin, high + margin, logarithmic):
         at = y(level(tick))
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}"/>')
@@ -144,7 +144,7 @@ def strip(kinds: Sequence[tuple[str, int]], first: int, second: int) -> str:
         "neither": "var(--neither)",
     }
     height = math.ceil(many / across) * (size + 5)
-    parts = [_open(WIDTH, height, "strip")]
+    parts = [svg(WIDTH, height, "strip")]
     for number, (kind, start) in enumerate(kinds):
         x, y = (number % across) * size, (number // across) * (size + 5)
         parts.append(
@@ -154,7 +154,7 @@ def strip(kinds: Sequence[tuple[str, int]], first: int, second: int) -> str:
     return "".join(parts) + "</svg>"
 
 
-class _Scale:
+class Scale:
     def __init__(self, low: float, high: float, begin: float, end: float) -> None:
         self.low, self.begin = low, begin
         self.slope = (end - begin) / ((high - low) or 1.0)
@@ -198,5 +198,5 @@ def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else "…" + text[-(most - 1) :]
 
 
-def _open(width: float, height: float, kind: str) -> str:
+def svg(width: float, height: float, kind: str) -> str:
     return f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" xmlns="http://www.w3.org/2000/svg">'

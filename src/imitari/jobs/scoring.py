@@ -72,3 +72,38 @@ def kept(
         who = found.about.get("who", "whoever scored")
         raise UserError(f"{who} does not say which steps to keep: choose episodes with `imitari data filter --scores`")
     return found.keep, f"left out by {found.about.get('who', scores)}"
+
+
+def data_report(
+    demos: Demos,
+    out: Path,
+    scores: Path | None = None,
+    study: Path | None = None,
+    by: str | None = None,
+    best: float = 0.5,
+    title: str = "",
+    place: Path | None = None,
+) -> None:
+    """Writes the page about a data set: what the doctor finds, its scores, and what more of it would be worth.
+
+    Args:
+        demos: the data.
+        out: the page.
+        scores: written by `imitari data score`; None: measures without learning are made, where there are numbers.
+        study: folder of `imitari scale`.
+        by: key of the episodes' source, see `score`.
+        best: share of the episodes that counts as the best.
+        title: headline.
+        place: where the data set lies, for missing videos.
+    """
+    from imitari.data.doctor import examine
+    from imitari.evaluate.data_page import DataPage, write_page
+    from imitari.jobs.folder import read_json
+    from imitari.jobs.scaling import SCALE
+
+    if study is not None and not (study / SCALE).exists():
+        raise UserError(f"{study / SCALE}: is missing: give the folder of a finished `imitari scale`")
+    told = Scores.load(scores).of(demos, scores) if scores else score(demos, by=by) if demos.spec.numbers else None
+    found = None if study is None else read_json(study / SCALE)
+    name = title or f"{demos.provenance.path}: before and after training"
+    write_page(DataPage(name, demos, examine(demos, folder=place), told, best, found), out)
