@@ -29,6 +29,9 @@ def _explain(name: str) -> int:
     task = task_named(name)
     print(f"{task.name}: {task.description}")
     print(f"  at most {task.limit} steps; {'has' if task.expert_for else 'no'} scripted expert")
+    if task.behaviours:
+        names = f": {', '.join(task.behaviours)}" if len(task.behaviours) <= 24 else ""
+        print(f"  {len(task.behaviours)} ways of being solved that are told apart{names}")
     if task.symmetries:
         names = ", ".join(symmetry.name for symmetry in task.symmetries)
         print(f"  symmetries: {names} (`imitari train --symmetry` adds the images of the demonstrations)")
