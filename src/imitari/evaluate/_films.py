@@ -48,20 +48,26 @@ def record(actor: Actor, task: Task, starts: Sequence[int]) -> list[Film]:
         episodes = interact(actor, world, starts)
     finally:
         world.close()
-    return [_film(episode, cameras[0]) for episode in episodes]
+    return [film_of(episode, cameras[0]) for episode in episodes]
 
 
-def _film(episode: Episode, camera: str) -> Film:
+def film_of(episode: Episode, camera: str) -> Film:
+    """A few frames of a recorded episode."""
     frames = episode.obs[camera]
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int))
     return Film(int(episode.source["seed"]), bool(episode.success), len(episode), frames[chosen])
 
 
-def sprite(film: Film) -> str:
-    """The frames side by side as a data URI (JPEG)."""
+def strip_of(film: Film) -> bytes:
+    """The frames side by side (JPEG)."""
     from PIL import Image
 
     row = np.concatenate(list(film.frames), axis=1)
     buffer = io.BytesIO()
     Image.fromarray(row).save(buffer, format="JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def sprite(film: Film) -> str:
+    """The frames side by side as a data URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(strip_of(film)).decode()

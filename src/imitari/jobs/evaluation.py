@@ -39,7 +39,7 @@ def evaluate(
     agent = agent.method.moved(agent, task)
     agent.check(task.spec, f"task '{task.name}'")
     train_seed = int(agent.facts.get("seed", -1))
-    _refuse_overlap(agent, task, seeds)
+    refuse_overlap(agent, task, seeds)
     known = read_outcomes(path) if path and path.exists() else []
     have = {row.start: row for row in known if row.policy == identity and row.task == task.name}
     todo = [seed for seed in seeds if seed not in have]
@@ -55,7 +55,7 @@ def evaluate(
     return [have[seed] for seed in seeds]
 
 
-def _refuse_overlap(agent: Agent, task: Task, seeds: Sequence[int]) -> None:
+def refuse_overlap(agent: Agent, task: Task, seeds: Sequence[int]) -> None:
     """Test starts that were seen in training would flatter the policy."""
     seen = {name: set(each) for name, each in agent.facts.get("starts", {}).items()}
     both = sorted(seed for seed in set(seeds) if _origin(task, seed) in seen.get(_plain(task, seed), ()))
