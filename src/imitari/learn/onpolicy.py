@@ -401,12 +401,21 @@ class _Training:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 stored: dict[str, Array] = {key: file[key] for key in file.files}
             self.map, self.maps = int(stored["map"]), stored["maps"]
-            self.stream.restore(stored)
+            self._restore(stored)
             if self.guide:
                 self.guide.restore({key[len(GUIDE) :]: value for key, value in stored.items() if key[:6] == GUIDE})
             return int(stored["rounds"])
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise UserError(f"{path}: is missing or damaged ({error}): delete {path.parent} and train again") from error
+
+    def _restore(self, stored: dict[str, Array]) -> None:
+        """Takes the steps under way again; the table of what was tried knows them already."""
+        tried = self.learner.tried
+        if tried is not None:
+            tried.learning = False
+        self.stream.restore(stored)
+        if tried is not None:
+            tried.learning = True
 
     def _path(self, done: int) -> Path:
         assert self.run.folder is not None

@@ -38,10 +38,13 @@ def with_untried(spec: Spec) -> Spec:
 
 class Tried(nn.Module):
     """What was tried in vain. States are told apart by codes of 64 bits; of two that share a place in the table the
-    earlier one stays, so that whoever takes steps again changes nothing.
+    earlier one stays.
 
     Args:
         spec: all of its observations but the mask are the state.
+
+    Attributes:
+        learning: whether anything is remembered.
     """
 
     codes: Tensor
@@ -50,6 +53,7 @@ class Tried(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
+        self.learning = True
         self.keys = [key for key, feature in spec.obs.items() if key != UNTRIED and feature.kind != "text"]
         width = sum(spec.obs[key].size for key in self.keys)
         factors = np.random.default_rng(0x7121ED).integers(1 << 62, size=width) * 2 + 1
@@ -67,6 +71,8 @@ class Tried(nn.Module):
     @torch.no_grad()
     def refuse(self, obs: dict[str, Tensor], choices: Tensor) -> None:
         """Remembers that choices (B,) changed nothing."""
+        if not self.learning:
+            return
         codes = self._codes_of(obs)
         place = codes.remainder(PLACES)
         free = self.codes[place] == 0

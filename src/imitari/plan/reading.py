@@ -13,6 +13,7 @@ from imitari.core.demos import Demos
 from imitari.core.episode import ACTION, Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.symbols import Symbols
+from imitari.core.task import Task
 from imitari.plan.grounding import NOBODY, States, Vocabulary
 from imitari.plan.model import Domain, Fact, Problem, Step
 from imitari.plan.pddl import read_domain, read_fact, read_plan, read_problem
@@ -133,3 +134,19 @@ class Reading:
             if key not in demos.columns:
                 raise UserError(f"{demos.provenance.path}: observation '{key}' is missing: record it in this task")
         return {key: demos.columns[key].take(rows) for key in keys}
+
+
+def symbols_of(task: Task | None, method: str) -> Symbols:
+    """How a task is read.
+
+    Raises:
+        UserError: when there is none, or it is not in the words of planning.
+    """
+    if task is None:
+        raise UserError(f"method '{method}' reads observations as facts, as the task says: give --task")
+    if task.symbols is None:
+        raise UserError(
+            f"method '{method}' needs a task in the words of planning, and '{task.name}' is none: choose one such as "
+            "crafting/pogo-6"
+        )
+    return task.symbols

@@ -6,8 +6,8 @@ NSAM (Mordoch, Juba & Stern 2023) and NSAM(+p), the offline system of Benyamin e
 Learning, Action Model Learning, and Numeric Planning for Tackling Complex Tasks" (arXiv 2502.13006), sections A to E.
 Its guarantee and differences from the released code stand in `plan.action_models`. Differs otherwise: the planner is
 ENHSP or our own search in the place of Metric-FF; plans are checked by our own simulator (`plan.validation`); monomials
-of higher degree as columns are not there. The online method RAMP (sections F to H) is not there, and of the paper's
-baselines only cloning is (no GAIL, no deep Q-network).
+of higher degree as columns are not there. The paper's online method is `ramp`; of its offline baselines only cloning is
+there (no GAIL, no deep Q-network).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from imitari.learn.run import Run
 from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative
 from imitari.plan.following import Followed, PlanFollower
 from imitari.plan.planners import PlannerName, planner_named
-from imitari.plan.reading import Reading
+from imitari.plan.reading import Reading, symbols_of
 
 
 class PlanningLearner(Learner):
@@ -116,7 +116,7 @@ class ActionModels(Method):
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
         demos = described(demos, task)
-        symbols = symbols_of(task)
+        symbols = symbols_of(task, self.name())
         reading = Reading(symbols)
         observer = ActionModelLearner(reading.domain, reading.relevant if self.fluents_map else None, self.negative)
         observer.observe(reading.transitions(demos))
@@ -131,7 +131,7 @@ class ActionModels(Method):
         known = agent.learner
         assert isinstance(known, PlanningLearner)
         assert known.model is not None
-        learner.know(known.model, symbols_of(task))
+        learner.know(known.model, symbols_of(task, self.name()))
         return Agent(self, learner, unscaled(task.spec), task.spec, agent.facts)
 
 
@@ -140,19 +140,3 @@ def unscaled(spec: Spec) -> Scaler:
     shapes = {key: feature.shape for key, feature in spec.numbers.items()}
     kept = {key: (np.zeros(shape, np.float32), np.ones(shape, np.float32)) for key, shape in shapes.items()}
     return Scaler({key: Scaling("none", offset, width) for key, (offset, width) in kept.items()})
-
-
-def symbols_of(task: Task | None) -> Symbols:
-    """How a task is read.
-
-    Raises:
-        UserError: when there is none, or it is not in the words of planning.
-    """
-    if task is None:
-        raise UserError("method 'nsam' reads observations as facts, as the task says: give --task")
-    if task.symbols is None:
-        raise UserError(
-            f"method 'nsam' needs a task in the words of planning, and '{task.name}' is none: choose one such as "
-            "crafting/pogo-6"
-        )
-    return task.symbols
