@@ -21,9 +21,9 @@ LIMITS = {"open": 50, "pillar": 70}
 LOW, HIGH = 1.0, 2.0  # edges of the pillar, in x and in y
 CLEAR = 0.25  # distance that people keep from the pillar
 GOAL, WIDE = np.array([2.6, 1.5]), 0.2  # middle and half the side of the square in which goals behind the pillar lie
-LOWER = 0.7  # share of the square's height that is its low part
+LOWER = 0.7  # share of the height of all starts that is the low part
 MIDDLE = 0.5 * (LOW + HIGH)
-STARTS = 0.4  # x of starts before the pillar, at most
+STARTS = ((0.0, 0.5), (0.4, 2.5))  # corners of the box in which starts before the pillar lie
 LEAST = 0.5  # distance of start and goal
 STATE = "observation.state"
 Style = Literal["straight", "up_then_right", "right_then_up", "over", "under"]
@@ -43,15 +43,15 @@ def ids() -> list[str]:
 def task(name: str, style: Style | None = None, part: Part = "all") -> Task:
     """The two small worlds of Gandhi, Karamcheti, Liao & Sadigh 2022 ("Eliciting Compatible Demonstrations").
 
-    `open`: start and goal anywhere on [0, 3]^2, 50 steps. `pillar`: start at the left wall, goal around (2.6, 1.5), the
-    pillar [1, 2]^2 between them, 70 steps; touching it ends the episode. An action is a velocity, at most 0.1 a step in
-    each direction.
+    `open`: start and goal anywhere on [0, 3]^2, 50 steps. `pillar`: start in [0, 0.4] x [0.5, 2.5], goal around
+    (2.6, 1.5), the pillar [1, 2]^2 between them, 70 steps; touching it ends the episode. An action is a velocity, at
+    most 0.1 a step in each direction.
 
     Args:
         style: how the scripted person goes. open: straight (the default), up_then_right or right_then_up, which take
             one direction after the other. pillar: over (the default) or under it, by people who go straight where
             nothing is in the way.
-        part: "low": starts (and, without a pillar, goals) only in the lower 0.7 of the square.
+        part: "low": starts (and, without a pillar, goals) only in the lower 0.7 of where they lie.
     """
     style = style or STYLES[name][0]
     if style not in STYLES[name]:
@@ -80,13 +80,15 @@ class Reach2D(BatchedWorld):
 
     def __init__(self, count: int, spec: Spec, limit: int, pillar: bool, part: Part) -> None:
         super().__init__(count, spec, limit)
-        self.pillar, self.highest = pillar, SIDE * (LOWER if part == "low" else 1.0)
+        self.pillar = pillar
+        self.low, self.high = np.array(STARTS if pillar else ((0.0, 0.0), (SIDE, SIDE)))
+        if part == "low":
+            self.high[1] = self.low[1] + LOWER * (self.high[1] - self.low[1])
 
     def start(self, rng: np.random.Generator) -> State:
         while True:
-            position, goal = rng.uniform(0, (SIDE, self.highest), (2, 2))
+            position, goal = rng.uniform(self.low, self.high, (2, 2))
             if self.pillar:
-                position[0] = rng.uniform(0, STARTS)
                 goal = GOAL + rng.uniform(-WIDE, WIDE, 2)
             if np.linalg.norm(position - goal) >= LEAST:
                 return {"position": position, "goal": goal, "side": np.array(-1)}
