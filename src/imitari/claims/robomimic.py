@@ -61,13 +61,14 @@ CLAIM = Claim(
         ),
     },
     demos=demos,
-    notes="The paper compares on robosuite's tasks with demonstrations of people; this is the smallest world in which the "
-    "next action depends on what happened before: out to a target and back, position and target observed, whether it "
-    "was touched not. All arms have the same demonstrations and number of steps; those without memory, whose samples "
-    "are single steps and not stretches, have larger batches. The criteria are those that the study's description asks "
-    "for: both without memory at most 30 %, with memory at least 75 %, the hierarchy between, and the paper's own ten "
-    "steps of memory (a direction is forgotten ten steps after it was seen) with at most half of the gain. The mixtures "
-    "have two components, not five: on tuning seed 1000 the recurrent arm had 96 of 100 with two and 76 with five, on "
-    "seed 1001 90 with two; on seed 1000 the hierarchy had 42, the cleared memory 25, both others 0. An earlier form "
-    "of this claim (`history`, five components, three arms, seeds 0 to 2) held with +74 points.",
+    notes="The paper compares on robosuite's tasks with demonstrations of people; this is the smallest world in which "
+    "the next action depends on what happened before: out to a target and back, position and target observed, "
+    "whether it was touched not. All arms have the same demonstrations and number of steps; those without memory,"
+    " whose samples are single steps and not stretches, have larger batches. The criteria are those that the "
+    "study's description asks for: both without memory at most 30 %, with memory at least 75 %, the hierarchy "
+    "between, and the paper's own ten steps of memory (a direction is forgotten ten steps after it was seen) with"
+    " at most half of the gain. The mixtures have two components, not five: on tuning seed 1000 the recurrent arm"
+    " had 96 of 100 with two and 76 with five, on seed 1001 90 with two; on seed 1000 the hierarchy had 42, the "
+    "cleared memory 25, both others 0. An earlier form of this claim (`history`, five components, three arms, "
+    "seeds 0 to 2) held with +74 points.",
 )
