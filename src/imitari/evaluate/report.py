@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from imitari.core.outcome import Outcome
+from imitari.core.pictures import Picture
 from imitari.evaluate._films import Film, sprite
 from imitari.evaluate._page import Tone, legend, page_of, section, table
+from imitari.evaluate._pictures import picture
 from imitari.evaluate._plots import COLOURS, Bar, Curve, curves, intervals, strip
 from imitari.evaluate.outcomes import paired
 
@@ -43,7 +45,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Side:
-    """One arm (or one run): a name, its trainings, its settings, its score with interval, and films."""
+    """One arm (or one run): a name, its trainings, its settings, its score with interval, films, and what its agent
+    shows of itself (and why it shows nothing, where it could)."""
 
     name: str
     method: str
@@ -51,6 +54,8 @@ class Side:
     trainings: list[Training]
     score: tuple[float, float, float] | None = None
     films: list[Film] = field(default_factory=list[Film])
+    pictures: list[Picture] = field(default_factory=list[Picture])
+    pictures_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,10 +113,7 @@ def render(page: Page) -> str:
         page.verdict,
         page.tone,
         page.explanation,
-        *(
-            part(page)
-            for part in (_scores, _ways, _contrasts, _paired, _films, _curves, _data, _settings, _circumstances)
-        ),
+        *(part(page) for part in PARTS),
     )
 
 
@@ -257,6 +259,16 @@ def _film(film: Film) -> str:
     return f"<figure>{motion}<figcaption>{escape(words)}</figcaption></figure>"
 
 
+def _pictures(page: Page) -> str:
+    blocks: list[str] = []
+    for number, side in enumerate(page.sides):
+        if side.pictures or side.pictures_note:
+            blocks.append(legend([(f"var(--arm-{number % COLOURS})", side.name)]))
+            blocks += [picture(shown) for shown in side.pictures]
+            blocks += [f"<p>{escape(side.pictures_note)}</p>"] if side.pictures_note else []
+    return section("What the agents know", "Of the first training of each.", *blocks) if blocks else ""
+
+
 def _curves(page: Page) -> str:
     panels: list[str] = []
     for number, side in enumerate(page.sides):
@@ -345,3 +357,6 @@ def _circumstances(page: Page) -> str:
         return ""
     rows = [[name, value] for name, value in page.circumstances]
     return section("Circumstances", "What is needed to do this again.", table(["", ""], rows))
+
+
+PARTS = (_scores, _ways, _contrasts, _paired, _films, _pictures, _curves, _data, _settings, _circumstances)

@@ -12,6 +12,7 @@ from typing import Any
 
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
+from imitari.core.pictures import Picture
 from imitari.core.starts import FIRST_TEST
 from imitari.core.task import Task
 from imitari.evaluate._films import SIDE, Film, record
@@ -46,11 +47,12 @@ def claim_report(out: Path, films: bool = True) -> Path:
             for folder, seed in zip(folders, verdict["seeds"], strict=True)
         ]
         shown: list[Film] = []
+        known: tuple[list[Picture], str] = [], ""
         if films and (folders[0] / "agent.json").exists():
             shown, why = films_of(folders[0], verdict["task"], verdict["starts"]["first"])
-            note = note or why
+            known, note = pictures_of(folders[0], verdict["task"]), note or why
         score = (arm["mean"], arm["low"], arm["high"])
-        sides.append(Side(name, arm["method"], arm["settings"], trainings, score, shown))
+        sides.append(Side(name, arm["method"], arm["settings"], trainings, score, shown, *known))
     page = Page(
         title=f"Claim: {verdict['claim']}",
         lead=f"{verdict['paper']}. Task {verdict['task']}, budget {verdict['budget']}.",
@@ -157,11 +159,12 @@ def runs_report(folders: Sequence[Path], path: Path, films: bool = True, title: 
         data = facts["facts"].get("data") or {}
         training = Training(int(facts["facts"].get("seed", 0)), _metrics(folder), outcomes, data, facts["identity"])
         shown: list[Film] = []
+        known: tuple[list[Picture], str] = [], ""
         where = outcomes[0].task if outcomes else task
         if films and where:
             shown, why = films_of(folder, where, outcomes[0].start if outcomes else FIRST_TEST)
-            note = note or why
-        sides.append(Side(label, facts["method"], facts["settings"], [training], _score(outcomes), shown))
+            known, note = pictures_of(folder, where), note or why
+        sides.append(Side(label, facts["method"], facts["settings"], [training], _score(outcomes), shown, *known))
         if any(row.behaviour >= 0 for row in outcomes):
             ways += _ways(sides[-1:], _task(folder, where))
     page = replace(_runs_page(sides, task, title, lead, note), ways=ways)
@@ -273,3 +276,15 @@ def films_of(folder: Path, task: str, first: int) -> tuple[list[Film], str]:
         return record(agent, task_of(agent, task, pixels=SIDE), range(first, first + FILMS)), ""
     except UserError as error:
         return [], f"No pictures: {error}."
+
+
+def pictures_of(folder: Path, task: str) -> tuple[list[Picture], str]:
+    """(what the agent in a folder shows of itself, why it shows nothing)."""
+    from imitari.jobs.surroundings import task_of
+    from imitari.learn.agent import Agent
+
+    agent = Agent.load(folder)
+    try:
+        return agent.method.pictures(agent, task_of(agent, task)), ""
+    except UserError as error:
+        return [], f"Not shown: {error}."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from imitari.core import registry
 from imitari.core.errors import UserError, nearest
+from imitari.core.pictures import Picture
 from imitari.core.spec import Spec, as_tuple
 from imitari.core.task import Task
 from imitari.learn.framing import Framing
@@ -93,6 +94,10 @@ class Method:
             UserError: where this method has nothing to say of data.
         """
         raise UserError(f"method '{self.name()}' says nothing of data: score with a model of a method that does")
+
+    def pictures(self, agent: Agent, task: Task) -> list[Picture]:
+        """What an agent shows of itself in a report, besides its acting in `task`."""
+        return []
 
     def fit(self, demos: Any, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one; only then `demos` may be None)."""

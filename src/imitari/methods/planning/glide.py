@@ -25,6 +25,7 @@ from imitari.core.batch import Batch
 from imitari.core.demos import Demos
 from imitari.core.episode import Array, Episode
 from imitari.core.errors import UserError
+from imitari.core.pictures import Mark, Picture, Plane
 from imitari.core.spec import Spec
 from imitari.core.task import Task
 from imitari.data.counterfactual import STATE, by_arc_length, replays
@@ -118,6 +119,11 @@ class GroundedPlan(Trained):
         agent = finished(self, learner, scaler, demos, run)
         agent.facts["grounding"] = {"held_out_accuracy": accuracy.tolist(), "chosen": int(learner.classifier.best)}
         return agent
+
+    def pictures(self, agent: Agent, task: Task) -> list[Picture]:
+        """The learned modes over the plane, and where each is entered."""
+        assert isinstance(agent.learner, Navigator)
+        return [agent.learner.plane()]
 
     def outcomes(self, demos: Demos, run: Run, task: Task | None) -> tuple[list[Episode], list[Episode]]:
         """Successes and failures: those of the data, or the demonstrations and what came of changed ones."""
@@ -223,6 +229,20 @@ class Navigator(Learner):
     def modes_of(self, states: Tensor) -> Tensor:
         """States (..., 2) to the numbers (...) of their modes."""
         return self.classifier.modes_of(states)
+
+    @torch.no_grad()
+    def plane(self) -> Plane:
+        """The modes of the plane's cells, the entries of all but the first, and where successes end."""
+        edge, modes = float(self.edge), self.classifier.modes
+        cells = self.modes_of(torch.from_numpy(centres(CELLS, edge)).float().to(self.edge.device)).cpu().numpy()
+        words = [*(f"into mode {mode}" for mode in range(1, modes)), "end"]
+        places = self.entries[1:].tolist()
+        marks = tuple(Mark(x, y, word) for (x, y), word in zip(places, words, strict=True))
+        why = (
+            "What the classifier takes for each mode, learned from successes and failures alone; dots: where they are "
+        )
+        why += "entered, and where successes end."
+        return Plane("Learned modes", why, cells, tuple(f"mode {mode}" for mode in range(modes)), edge, marks)
 
     @torch.no_grad()
     def ground(self, good: Sequence[Episode]) -> None:

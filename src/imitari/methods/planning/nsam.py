@@ -22,7 +22,9 @@ from torch import Tensor
 
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
+from imitari.core.pictures import Picture
 from imitari.core.spec import Spec
+from imitari.core.starts import evaluation_starts
 from imitari.core.symbols import Symbols
 from imitari.core.task import Task
 from imitari.data.scaling import Scaler, Scaling
@@ -33,8 +35,11 @@ from imitari.learn.method import Method, Need
 from imitari.learn.run import Run
 from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative
 from imitari.plan.following import Followed, PlanFollower
+from imitari.plan.pictures import timeline_of
 from imitari.plan.planners import PlannerName, planner_named
 from imitari.plan.reading import Reading, symbols_of
+
+SHOWN = 6  # plans in a report
 
 
 class PlanningLearner(Learner):
@@ -124,6 +129,12 @@ class ActionModels(Method):
         assert isinstance(learner, PlanningLearner)
         learner.know(observer.model(), symbols)
         return finished(self, learner, unscaled(demos.spec), demos, run)
+
+    def pictures(self, agent: Agent, task: Task) -> list[Picture]:
+        """Plans for the first starts that judge."""
+        learner = self.moved(agent, task).learner
+        assert isinstance(learner, PlanningLearner)
+        return [timeline_of(learner.follower, task, evaluation_starts(SHOWN))]
 
     def moved(self, agent: Agent, task: Task) -> Agent:
         """The same rules in another task of the domain: of another size, with another goal."""

@@ -27,6 +27,7 @@ from imitari.core.continuing import Moved
 from imitari.core.demos import Demos
 from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
+from imitari.core.pictures import Picture
 from imitari.core.spec import Spec
 from imitari.core.symbols import Symbols
 from imitari.core.task import Task
@@ -42,6 +43,7 @@ from imitari.plan.experience import Experience, Trial
 from imitari.plan.following import NO_CHOICE, Followed, Plan, PlanFollower
 from imitari.plan.grounding import States
 from imitari.plan.model import Domain, Problem
+from imitari.plan.pictures import timeline_of
 from imitari.plan.planners import PlannerName, planner_named
 from imitari.plan.reading import Reading, symbols_of
 from imitari.plan.shortening import Way, shortened
@@ -108,6 +110,11 @@ class ReinforcedPlanning(Proximal):
     def follower(self, model: LearnedModel, symbols: Symbols, length: int) -> PlanFollower:
         planner = planner_named(self.planner, self.seconds, self.states)
         return PlanFollower(model, symbols, planner, length, self.plans)
+
+    def pictures(self, agent: Agent, task: Task) -> list[Picture]:
+        """Plans for the maps that were learned."""
+        assert isinstance(agent.learner, PlanningPolicy)
+        return [timeline_of(agent.learner.follower, task, [one["start"] for one in agent.facts["maps"]])]
 
     def fit(self, demos: Demos | None, run: Run, task: Task | None = None) -> Agent:
         symbols = symbols_of(task, self.name())
