@@ -25,8 +25,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "bet": {"steps": 250, "batch": 64, "width": 16, "layers": 1, "heads": 2, "bins": 8, "window": 3, "dropout": 0.0},
     "diffusion_mlp": {"steps": 500, "batch": 128, "width": 32, "blocks": 1, "levels": 6, "ema": 0.98},
     "diffusion_gpt": {
-        "steps": 300, "batch": 64, "width": 16, "layers": 1, "heads": 2, "levels": 6, "window": 3, "dropout": 0.0,
-        "ema": 0.98,
+        "lr": 5e-3, "steps": 400, "batch": 64, "width": 16, "layers": 1, "heads": 2, "levels": 6, "window": 3,
+        "dropout": 0.0, "ema": 0.98,
     },
     "beso": {
         "steps": 300, "batch": 64, "width": 16, "layers": 1, "heads": 2, "sampling": 6, "window": 3, "dropout": 0.0,
@@ -69,7 +69,7 @@ def trained(name: str, **settings: Any) -> Agent:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_both_ways_are_taken_and_each_to_its_end(name: str) -> None:
-    agent = trained(name, lr=3e-3, warmup=20, schedule="cosine", **SMALL[name])
+    agent = trained(name, **{"lr": 3e-3, "warmup": 20, "schedule": "cosine", **SMALL[name]})
     places = walked(agent, 100)
     end = places[-1] / (STEPS * PACE)
     assert 0.25 < (end > 0).mean() < 0.75

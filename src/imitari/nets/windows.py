@@ -9,6 +9,18 @@ from imitari.nets.causal import CausalTransformer
 from imitari.nets.denoiser import Along, LevelEmbedding
 
 
+def narrow_transformer(width: int, heads: int, layers: int, longest: int, dropout: float) -> CausalTransformer:
+    """A causal transformer over embeddings whose weights begin with deviation 1 / sqrt(inputs).
+
+    The small deviation that suits language lets narrow layers add next to nothing at first, and learning begins late.
+    """
+    body = CausalTransformer(0, width, heads, layers, longest, dropout)
+    for module in body.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+    return body
+
+
 class WindowTransformer(nn.Module):
     """Tokens [level, o_1, a_1, ..., o_T, a_T]; what is estimated of an action is read off its token, which sees the
     observations up to it and the noisy actions before it. Windows may be shorter than the longest.
@@ -30,7 +42,7 @@ class WindowTransformer(nn.Module):
         self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
         self.observe = nn.Linear(features, width)
         self.inlet = nn.Linear(action, width)
-        self.body = CausalTransformer(0, width, heads, layers, 1 + 2 * window, dropout)
+        self.body = narrow_transformer(width, heads, layers, 1 + 2 * window, dropout)
         self.outlet = nn.Linear(width, action)
 
     def prepare(self, features: Tensor) -> Tensor:

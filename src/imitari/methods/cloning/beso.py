@@ -33,7 +33,7 @@ class ScorePolicy(WindowSettings):
     solver: Literal["ancestral", "ddim"] = "ancestral"  # with or without fresh noise in each step
     deviation: float = 0.5  # of scaled actions (sigma_data)
     least: float = 0.05  # noise at the end of sampling, and the least in training
-    most: float = 1.0  # noise at its beginning, and the most in training
+    most: float = 3.0  # noise at its beginning, and the most in training
     curve: float = 5.0  # how the steps crowd at low noise (rho)
     lr: float = 1e-3  # peak learning rate
     ema: float = 0.999  # decay of the average of the weights that is kept; 0: none

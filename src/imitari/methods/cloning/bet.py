@@ -24,10 +24,10 @@ from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.learn.learner import Learner
 from imitari.learn.windowed import WindowLearner, WindowSettings
-from imitari.nets.causal import CausalTransformer
 from imitari.nets.heads.actions import masked_mean
 from imitari.nets.heads.clusters import Clustered, ClusterHead
 from imitari.nets.mlp import ResidualMLP
+from imitari.nets.windows import narrow_transformer
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Classifier(WindowLearner):
         width, features = method.width, self.encoder.width
         if method.backbone == "gpt":
             self.observe = nn.Linear(features, width)
-            self.body = CausalTransformer(0, width, method.heads, method.layers, method.window, method.dropout)
+            self.body = narrow_transformer(width, method.heads, method.layers, method.window, method.dropout)
         else:
             self.observe = ResidualMLP(features, width, method.layers, width, activation="mish", dropout=method.dropout)
             self.body = None
