@@ -20,6 +20,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
 from imitari.learn.rollout import LOG_DENSITY, Practice, Rollout
 from imitari.learn.run import Run, Updates
+from imitari.methods.online.ppo import ProximalPolicyOptimisation
 from imitari.methods.planning.ramp import PlannedEpisodes, PlanningPolicy, ReinforcedPlanning
 from imitari.plan.following import PlanFollower
 from imitari.plan.model import Domain, Problem
@@ -256,6 +257,19 @@ def test_the_agent_plans_first_and_else_asks_its_policy(crafting_demos: Demos, t
     assert own.shape == (3, 42)
     assert (action >= 0).all()
     assert action.shape == (3, 1)
+
+
+def test_before_the_first_success_it_is_masked_proximal_policy_optimisation() -> None:
+    """Step by step, to the last bit: what it adds begins with the first success."""
+    settings = {key: value for key, value in ramp().to_json().items() if hasattr(ProximalPolicyOptimisation, key)}
+    alone = ProximalPolicyOptimisation.from_json({**settings, "steps": 128})
+    task = task_named(TASK)
+    one = alone.fit(None, Run(device="cpu", show=False), task)
+    two = fit(ramp(steps=128), None)
+    assert two.facts["maps"] == one.facts["maps"]
+    assert not any(found["solved"] for found in one.facts["maps"])
+    for key, value in one.learner.state_dict().items():
+        assert torch.equal(value, two.learner.state_dict()[key]), key
 
 
 @pytest.mark.parametrize(
