@@ -63,6 +63,10 @@ def test_three_runs_get_letters_and_violins(
     for pair in found["pairs"]:
         assert pair["different"] == (not set(letters[pair["a"]]) & set(letters[pair["b"]]))
     assert letters["good"] not in letters["third"]
+    out = tmp_path / "report.html"
+    assert main(["report", *map(str, runs), str(tmp_path / "third"), "--no-films", "--out", str(out)]) == 0
+    assert f"good {letters['good']}" in out.read_text()
+    capsys.readouterr()
     assert main([*words, "--sequential", "--test", "evidence"]) == 0
     assert "by evidence" in capsys.readouterr().out
     assert main([*words, "--sequential", "--milestones", "3"]) == 2

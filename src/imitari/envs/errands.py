@@ -20,10 +20,10 @@ BLOCKS: dict[str, Colour] = {"red": (220, 50, 50), "green": (60, 160, 80), "blue
 MARKS = ("ring", "square")
 THINGS = (*BLOCKS, *MARKS)
 BETWEEN = "between"  # the middle of the two marks
-REGION = 0.75  # half the side of the square in which things lie
-APART = 0.4  # least distance of two things at the start
-GRASP = 0.1  # distance from the hand within which a block is grasped
-PLACED = 0.12  # distance of a block from where it belongs
+REGION = 0.7  # half the side of the square in which things lie
+APART = 0.38  # least distance of two things at the start
+GRASP = 0.14  # distance from the hand within which a block is grasped
+PLACED = 0.18  # distance of a block from where it belongs
 GRIP = 0.5  # how far the fingers move a step: 0 is open, 1 closed
 MILESTONES = ("reached", "grasped", "brought", "placed")
 # Twelve tasks to learn from; those that are not among them share their skills.
@@ -53,6 +53,7 @@ def task(name: str, pixels: int | None = None, region: float = 1.0) -> Task:
     if not 0.7 <= region <= 1.5:
         raise UserError(f"region {region:g}: the start region can be scaled from 0.7 to 1.5")
     block, goal = name.split("-")
+    # Things are seen from the hand, as by a camera on it.
     names = ("hand_x", "hand_y", "grip", *(f"{thing}_{axis}" for thing in THINGS for axis in "xy"))
     obs = {STATE: Feature((len(names),), names=names)}
     if pixels:
@@ -94,7 +95,7 @@ class Errands(PlaneWorld):
         return {"position": places[0], "grip": np.zeros(()), **things, "held": np.array(-1), "passed": np.array(0)}
 
     def observe(self, state: State) -> Obs:
-        places = [state[thing] for thing in THINGS]
+        places = [state[thing] - state["position"] for thing in THINGS]
         obs = {STATE: np.column_stack([state["position"], state["grip"], *places]).astype(np.float32)}
         if self.pixels:
             obs["observation.images.top"] = self.picture(state, self.pixels)
@@ -155,12 +156,12 @@ class Carrier:
 
     def act(self, obs: Obs, memory: Array) -> tuple[Array, Array]:
         state = obs[STATE].astype(np.float64)
-        hand, grip = state[:, :2], state[:, 2]
+        grip = state[:, 2]
         things = {name: state[:, 3 + 2 * number : 5 + 2 * number] for number, name in enumerate(THINGS)}
-        over = np.linalg.norm(things[self.block] - hand, axis=1)
+        over = np.linalg.norm(things[self.block], axis=1)
         closed = grip >= 1
         carries = closed & (over < 1e-4)
         aim = np.where(carries[:, None], aim_of(things, self.goal), things[self.block])
-        there = carries & (np.linalg.norm(aim - hand, axis=1) < self.near)
+        there = carries & (np.linalg.norm(aim, axis=1) < self.near)
         close = np.where(carries, ~there, (over < self.near) | ((grip > 0) & (over < GRASP) & ~closed))
-        return np.column_stack([towards(hand, aim), np.where(close, 1.0, -1.0)]).astype(np.float32), carries
+        return np.column_stack([towards(np.zeros_like(aim), aim), np.where(close, 1.0, -1.0)]).astype(np.float32), carries

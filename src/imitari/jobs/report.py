@@ -18,6 +18,7 @@ from imitari.core.task import Task
 from imitari.evaluate._films import SIDE, Film, record
 from imitari.evaluate.compare import compare
 from imitari.evaluate.intervals import wilson
+from imitari.evaluate.many import rank
 from imitari.evaluate.outcomes import read_outcomes
 from imitari.evaluate.report import Contrast, Page, Side, Training, write_report
 from imitari.evaluate.summary import ways_row
@@ -194,6 +195,8 @@ def _runs_page(sides: list[Side], task: str, title: str, lead: str, note: str) -
         pairs.append((first.name, second.name))
         sentences.append(found.sentence())
     evaluated = [side for side in sides if side.score]
+    if len(evaluated) > 2:
+        sentences.insert(0, _letters(evaluated))
     verdict = sentences[0] if len(sentences) == 1 else f"{len(sides)} run{'s' if len(sides) > 1 else ''}"
     if not evaluated:
         verdict = "Not evaluated yet: imitari evaluate RUN"
@@ -210,6 +213,20 @@ def _runs_page(sides: list[Side], task: str, title: str, lead: str, note: str) -
         pairs=pairs,
         films_note=note,
         circumstances=_run_circumstances(sides),
+    )
+
+
+def _letters(sides: Sequence[Side]) -> str:
+    """Which of several runs differ, all pairs at one error rate."""
+    outcomes = [side.trainings[0].outcomes for side in sides]
+    if not set.intersection(*({row.start for row in rows} for rows in outcomes)):
+        return "The runs have no start in common, so that no letters tell which of them differ."
+    found = rank(outcomes, [side.name for side in sides])
+    shown = ", ".join(f"{found.names[number]} {found.letters[number]}" for number in found.order())
+    return (
+        f"Letters, from the best down, on {len(found.starts)} common starts: {shown}. Two runs differ, at an error rate "
+        f"of {found.alpha:.0%} over all pairs, if and only if they share no letter; the single comparisons that follow "
+        "are not corrected for their number."
     )
 
 

@@ -24,7 +24,7 @@ class AdaptiveLayer(nn.Module):
         self.attention = Attention(width, heads, dropout)
         self.linear = nn.Sequential(Linear(width, inner), nn.GELU(approximate="tanh"), Linear(inner, width))
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
-        self.drop = nn.Dropout(dropout)
+        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
         self.modulation = zeroed(Linear(width, 6 * width))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
