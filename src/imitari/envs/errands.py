@@ -164,4 +164,5 @@ class Carrier:
         aim = np.where(carries[:, None], aim_of(things, self.goal), things[self.block])
         there = carries & (np.linalg.norm(aim, axis=1) < self.near)
         close = np.where(carries, ~there, (over < self.near) | ((grip > 0) & (over < GRASP) & ~closed))
-        return np.column_stack([towards(np.zeros_like(aim), aim), np.where(close, 1.0, -1.0)]).astype(np.float32), carries
+        velocity = towards(np.zeros_like(aim), aim)
+        return np.column_stack([velocity, np.where(close, 1.0, -1.0)]).astype(np.float32), carries

@@ -224,9 +224,9 @@ def _letters(sides: Sequence[Side]) -> str:
     found = rank(outcomes, [side.name for side in sides])
     shown = ", ".join(f"{found.names[number]} {found.letters[number]}" for number in found.order())
     return (
-        f"Letters, from the best down, on {len(found.starts)} common starts: {shown}. Two runs differ, at an error rate "
-        f"of {found.alpha:.0%} over all pairs, if and only if they share no letter; the single comparisons that follow "
-        "are not corrected for their number."
+        f"Letters, from the best down, on {len(found.starts)} common starts: {shown}. Two runs differ, at an error "
+        f"rate of {found.alpha:.0%} over all pairs, if and only if they share no letter; the single comparisons that "
+        "follow are not corrected for their number."
     )
 
 
