@@ -224,16 +224,16 @@ CLAIM = Claim(
     },
     metric="total",
     run_arm=run_arm,
-    notes="The paper's world, rebuilt from a description: a target is reached within 0.02, in at most 100 steps. 'few' is "
-    "50 demonstrations, 'many' 1,000, 'sides' 200. Noise has a deviation of 0.06 of the square's side a step ('large': "
-    "0.2), of the motion or, divided by the distance that a whole action moves, of the hand; failed demonstrations are "
-    "tried anew in both. Half of the starts is judged without noise and half with 0.02; 'above' and 'random side' "
-    "without. Not judged: the Gaussian mixture on both sides, which changes its side from step to step. Networks of two "
-    "layers of 128 and 2,000 updates (many: 4,000). Calibrated on seeds 1000 to 1003, one to four runs each: without "
-    "noise alone, 50 demonstrations gave 77 to 84 % with none, 65 to 83 % with 0.05 to 0.07 in the motion and 28 to 47 % "
-    "with the same in the hand; judged under noise, 43 to 48, 97 to 99 and 75 to 97 %. So what noise of the system adds "
-    "is robustness, not success where nothing is noisy; with 10 or 20 demonstrations it added nothing at any level "
-    "(reach 0.03). 'distance': of the policy without noise from few demonstrations, of the last state of failures and of "
-    "all states of successes from the nearest state of the data. Left out: pick and place with a robot arm (the paper's "
-    "Square).",
+    notes="The paper's world, rebuilt from a description: a target is reached within 0.02, in at most 100 steps. 'few' "
+    "is 50 demonstrations, 'many' 1,000, 'sides' 200. Noise has a deviation of 0.06 of the square's side a step "
+    "('large': 0.2), of the motion or, divided by the distance that a whole action moves, of the hand; failed "
+    "demonstrations are tried anew in both. Half of the starts is judged without noise and half with 0.02; "
+    "'above' and 'random side' without. Not judged: the Gaussian mixture on both sides, which changes its side "
+    "from step to step. Networks of two layers of 128 and 2,000 updates (many: 4,000). Calibrated on seeds 1000 "
+    "to 1003, one to four runs each: without noise alone, 50 demonstrations gave 77 to 84 % with none, 65 to 83 % "
+    "with 0.05 to 0.07 in the motion and 28 to 47 % with the same in the hand; judged under noise, 43 to 48, 97 "
+    "to 99 and 75 to 97 %. So what noise of the system adds is robustness, not success where nothing is noisy; "
+    "with 10 or 20 demonstrations it added nothing at any level (reach 0.03). 'distance': of the policy without "
+    "noise from few demonstrations, of the last state of failures and of all states of successes from the nearest "
+    "state of the data. Left out: pick and place with a robot arm (the paper's Square).",
 )
