@@ -21,7 +21,7 @@ from imitari.jobs.sharing import recorded_once, shared, told, trained_once
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
 
-SPARE = 4  # starts that are tried for each demonstration: only successes are kept
+SPARE = 2  # starts that are tried for each demonstration: only successes are kept
 
 
 @dataclass(frozen=True)
