@@ -4,7 +4,8 @@ A network (`learn.cloner`) sees the last observations and predicts the action (o
 demonstrator took. With the squared-error head it is least squares (Pomerleau 1989); with the mixture head it maximises
 likelihood (Mandlekar et al. 2021, "What Matters in Learning from Offline Human Demonstrations", BC with a GMM head).
 Differs from the latter in the encoder of images (a small residual trunk in the place of ResNet-18) and in AdamW for
-Adam.
+Adam; its squared error is that of squashed actions (head tanh), whose L1 and cosine terms, weighted 0 there, are not
+here.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class BehaviourCloning(ClonerSettings):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"steps": 3_000},
         "paper": {"head": "gmm", "hidden": (1024, 1024), "lr": 1e-4, "batch": 100, "steps": 200_000},
+        "paper_machine": {"head": "tanh", "hidden": (1024, 1024), "batch": 100, "steps": 200_000},
     }
     smoke: ClassVar[dict[str, Any]] = {"steps": 30, "batch": 16, "hidden": (32,)}
 

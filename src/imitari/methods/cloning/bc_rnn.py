@@ -45,6 +45,8 @@ class RecurrentCloning(Trained):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"steps": 3_000},
         "paper": {"width": 400, "lr": 1e-4, "steps": 200_000},
+        "paper_images": {"width": 1000, "lr": 1e-4, "batch": 16, "steps": 300_000},
+        "paper_machine": {"head": "tanh", "width": 400, "lr": 1e-4, "steps": 200_000},
     }
     smoke: ClassVar[dict[str, Any]] = {"steps": 30, "batch": 16, "width": 16}
 
