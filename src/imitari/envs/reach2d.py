@@ -23,7 +23,7 @@ CLEAR = 0.25  # distance that people keep from the pillar
 GOAL, WIDE = np.array([2.6, 1.5]), 0.2  # middle and half the side of the square in which goals behind the pillar lie
 LOWER = 0.7  # share of the height of all starts that is the low part
 MIDDLE = 0.5 * (LOW + HIGH)
-STARTS = ((0.0, 0.5), (0.4, 2.5))  # corners of the box in which starts before the pillar lie
+STARTS = ((0.0, 0.75), (0.4, 2.25))  # corners of the box in which starts before the pillar lie
 LEAST = 0.5  # distance of start and goal
 STATE = "observation.state"
 Style = Literal["straight", "up_then_right", "right_then_up", "over", "under"]
@@ -43,7 +43,7 @@ def ids() -> list[str]:
 def task(name: str, style: Style | None = None, part: Part = "all") -> Task:
     """The two small worlds of Gandhi, Karamcheti, Liao & Sadigh 2022 ("Eliciting Compatible Demonstrations").
 
-    `open`: start and goal anywhere on [0, 3]^2, 50 steps. `pillar`: start in [0, 0.4] x [0.5, 2.5], goal around
+    `open`: start and goal anywhere on [0, 3]^2, 50 steps. `pillar`: start in [0, 0.4] x [0.75, 2.25], goal around
     (2.6, 1.5), the pillar [1, 2]^2 between them, 70 steps; touching it ends the episode. An action is a velocity, at
     most 0.1 a step in each direction.
 

@@ -26,7 +26,8 @@ from imitari.core.spec import CIRCUMSTANCES, Feature
 from imitari.data.curate.scores import Scores, by_episode, grouped, ranks
 
 FLAT = 12  # dimensions up to which a tree finds neighbours sooner than all distances do
-BLOCK = 1 << 22  # distances at once
+BLOCK = 1 << 20  # distances at once
+LOOKED = 8192  # steps that the similarity of a step is counted over, at most
 PAIRS = 200_000  # drawn for the quantile of distances
 LOW = ("action_variance", "horizon")  # what the rank sum is made of: less is better
 MOST_CODES = 256
@@ -332,8 +333,8 @@ def _variance_within(points: Points, radius: float, owner: Array | None) -> tupl
     """Over all steps within `radius`: from sums over the neighbourhood, which needs no list of its members."""
     squares = (points.actions**2).sum(1)
     variance, sizes = np.empty(len(squares)), np.empty(len(squares), np.int64)
-    for part, distance in _distances(points.states, owner):
-        near = np.asarray(distance <= radius, np.float64)
+    for part, square in _squares(points.states, owner):
+        near = np.asarray(square <= radius**2, np.float64)
         sizes[part] = near.sum(1)
         mean = near @ points.actions / sizes[part, None]
         variance[part] = np.maximum(near @ squares / sizes[part] - (mean**2).sum(1), 0)
@@ -341,16 +342,20 @@ def _variance_within(points: Points, radius: float, owner: Array | None) -> tupl
 
 
 def state_similarity(states: Array, radius: float) -> Array:
-    """(N,) share of the steps (N, D) that lie within `radius` of each, itself among them."""
+    """(N,) share of the steps (N, D) that lie within `radius` of each, itself among them.
+
+    Of more than `LOOKED` steps only so many, evenly spaced, are looked at.
+    """
+    looked = np.unique(np.linspace(0, len(states) - 1, min(len(states), LOOKED)).astype(np.int64))
     if states.shape[1] <= FLAT:
         from scipy.spatial import KDTree
 
-        tree = KDTree(states)
+        tree = KDTree(states[looked])
         found = [tree.query_ball_point(states[part], radius, return_length=True) for part in _parts(len(states), 1024)]
-        return np.concatenate(found).astype(np.float64) / len(states)
+        return np.concatenate(found).astype(np.float64) / len(looked)
     share = np.empty(len(states))
-    for part, distance in _distances(states, None):
-        share[part] = np.mean(distance <= radius, axis=1)
+    for part, square in _squares(states, None, looked):
+        share[part] = np.count_nonzero(square <= radius**2, axis=1) / len(looked)
     return share
 
 
@@ -367,27 +372,39 @@ def nearest(states: Array, count: int, owner: Array | None = None) -> tuple[Arra
         found: tuple[Array, Array] = KDTree(states).query(states, k=count)  # pyright: ignore[reportAssignmentType]
         return found
     distances, numbers = np.empty((len(states), count)), np.empty((len(states), count), np.int64)
-    for part, distance in _distances(states, owner):
-        some = np.argpartition(distance, count - 1, axis=1)[:, :count]
-        value = np.take_along_axis(distance, some, 1)
+    for part, square in _squares(states, owner):
+        some = np.argpartition(square, count - 1, axis=1)[:, :count]
+        value = np.take_along_axis(square, some, 1)
         order = np.argsort(value, axis=1)
         numbers[part] = np.take_along_axis(some, order, 1)
-        distances[part] = np.take_along_axis(value, order, 1)
+        distances[part] = np.sqrt(np.take_along_axis(value, order, 1))
     if not np.isfinite(distances).all():
         raise UserError(f"a step has fewer than {count} steps of other episodes to compare with: ask for fewer")
     return distances, numbers
 
 
-def _distances(states: Array, owner: Array | None) -> Iterator[tuple[Array, Array]]:
-    """Blocks of rows (b,) and their distances (b, N) to all steps; infinite to others of the same owner."""
-    squares = (states**2).sum(1)
-    for part in _parts(len(states), len(states)):
-        distance: Array = squares[part, None] + squares[None] - 2 * states[part] @ states.T
-        np.sqrt(np.maximum(distance, 0, out=distance), out=distance)
+def _squares(states: Array, owner: Array | None, others: Array | None = None) -> Iterator[tuple[Array, Array]]:
+    """Blocks of rows (b,) and their squared distances (b, N) to all steps, or to the steps numbered `others`.
+
+    With `owner`, infinite to others of the same owner. The same memory is used for every block: fresh pages would cost
+    more than the arithmetic.
+    """
+    other = np.arange(len(states)) if others is None else others
+    seen = states[other]
+    length, own = (states**2).sum(1), (seen**2).sum(1)
+    memory: Array | None = None
+    for part in _parts(len(states), len(seen)):
+        memory = np.empty((len(part), len(seen))) if memory is None else memory
+        block = memory[: len(part)]
+        np.matmul(-2 * states[part], seen.T, out=block)
+        block += own
+        block += length[part, None]
+        np.maximum(block, 0, out=block)
         if owner is not None:
-            distance[np.equal(owner[part, None], owner[None])] = np.inf
-        distance[np.arange(len(part)), part] = 0
-        yield part, distance
+            block[np.equal(owner[part, None], owner[other])] = np.inf
+        row, column = np.nonzero(np.equal(part[:, None], other)) if others is not None else (np.arange(len(part)), part)
+        block[row, column] = 0
+        yield part, block
 
 
 def _parts(count: int, width: int) -> Iterator[Array]:
