@@ -17,6 +17,7 @@ LIMIT = 250
 LEVELS = (-0.10, 0.08, 0.26)  # y of the three rows of pillars
 PILLARS = np.array([(0.5, -0.10), (0.425, 0.08), (0.575, 0.08), (0.35, 0.26), (0.5, 0.26), (0.65, 0.26)])
 RADII = np.array([0.03, 0.025, 0.025, 0.025, 0.025, 0.025])
+TREMOR = 0.002  # deviation of a hand from its plan in each step
 BAND = 0.03  # of the first two levels: passed is who is as near as this
 # On each level the ways are told apart by the x of its pillars.
 GAPS = tuple(np.sort(PILLARS[PILLARS[:, 1] == level, 0]) for level in LEVELS)
@@ -123,7 +124,7 @@ def plan(seed: int) -> Array:
     rng = np.random.default_rng([seed, 0xD3])
     code = CODES[seed % len(CODES)]
     aims = [_aim(rng, gaps, gap) for gaps, gap in zip(GAPS, code, strict=True)]
-    hold = rng.uniform(0.025, 0.04, 3)  # before and behind a pillar the hand goes straight on
+    hold = rng.uniform(0.038, 0.048, 3)  # before and behind a pillar the hand goes straight on
     at = [START[1], *(level + side * far for level, far in zip(LEVELS, hold, strict=True) for side in (-1, 1)), 0.5]
     to = [START[0], *np.repeat(aims, 2), aims[-1]]
     y = np.linspace(START[1], 0.45, 800)
@@ -133,7 +134,8 @@ def plan(seed: int) -> Array:
     gone = np.minimum(np.cumsum(pace), length[-1])
     ease = np.minimum(gone / 0.05, 1)  # the first centimetres are not shaken: all begin at the same place
     wave = 0.005 * ease[:, None] * np.stack([smooth(rng, LIMIT, 10), smooth(rng, LIMIT, 10)], 1)
-    return np.stack([np.interp(gone, length, x), np.interp(gone, length, y)], 1) + wave
+    tremor = TREMOR * rng.standard_normal((LIMIT, 2))
+    return np.stack([np.interp(gone, length, x), np.interp(gone, length, y)], 1) + wave + tremor
 
 
 def _aim(rng: np.random.Generator, gaps: Array, gap: int) -> float:
@@ -146,7 +148,7 @@ def _aim(rng: np.random.Generator, gaps: Array, gap: int) -> float:
 
 
 def _curve(y: Array, at: Array, to: Array) -> Array:
-    """From point to point, level at each."""
+    """From point to point: off at once, and gently there."""
     where = np.clip(np.searchsorted(at, y, side="right") - 1, 0, len(at) - 2)
     share = (y - at[where]) / (at[where + 1] - at[where])
-    return to[where] + (to[where + 1] - to[where]) * (3 - 2 * share) * share**2
+    return to[where] + (to[where + 1] - to[where]) * (2 - share) * share
