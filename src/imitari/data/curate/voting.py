@@ -34,6 +34,8 @@ class Voting:
         running: only videos that are not at their last frame make the common frame.
         kept: what a video keeps: where it stood in each step; of all its frames the one that is most like each common
             frame, possibly out of order; or the same among those that warping maps to it.
+        clean: number of a video that shows nothing but the task: it is kept whole and does not vote.
+        followed: all others keep what is most like the frames of the clean video, and nobody votes.
     """
 
     likeness: Likeness = "inner"
@@ -41,6 +43,8 @@ class Voting:
     reference: Reference = "mean"
     running: bool = False
     kept: Kept = "walk"
+    clean: int | None = None
+    followed: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,28 @@ def videos_of(demos: Demos, vectors: Array) -> list[Array]:
     if len(vectors) != demos.steps:
         raise ValueError(f"{len(vectors)} vectors for {demos.steps} steps")
     return np.split(vectors, np.cumsum(demos.table.length)[:-1])
+
+
+def common(demos: Demos, vectors: Array, voting: Voting) -> Array:
+    """(steps,) bool: which steps show what all episodes have in common, from the vectors (steps, D) of all steps.
+
+    Raises:
+        UserError: when there are too few episodes, or the clean one is none of them.
+    """
+    videos, lengths = videos_of(demos, vectors), demos.table.length
+    if voting.clean is None:
+        if voting.followed:
+            raise UserError("followed needs a clean episode: name it with clean")
+        return voted(videos, voting).kept(lengths)
+    if not 0 <= voting.clean < len(videos):
+        raise UserError(f"clean is {voting.clean}: it must be the number of an episode, 0 to {len(videos) - 1}")
+    owner = np.repeat(np.arange(len(videos)), lengths)
+    kept = owner == voting.clean
+    others = [video for number, video in enumerate(videos) if number != voting.clean]
+    follow = voting.followed
+    found = beside(videos[voting.clean], others, voting.likeness) if follow else voted(others, voting)
+    kept[~kept] = found.kept(np.delete(lengths, voting.clean))
+    return kept
 
 
 def voted(videos: Sequence[Array], voting: Voting | None = None) -> Alignment:
