@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from imitari.core.episode import Episode
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.data.curate.idle import idle, speeds
+from imitari.data.curate.strips import draw_strips, strips
 
 STATE = "observation.state"
 SPEC = Spec({STATE: Feature((2,), periodic=(1,))}, Feature((1,)))
@@ -66,3 +68,11 @@ def test_bad_input_is_one_sentence() -> None:
         idle(demos, ["observation.images.top"])
     with pytest.raises(UserError, match="steps is 0"):
         idle(demos, [STATE], steps=0)
+
+
+def test_strips_say_what_was_kept_of_each_episode(tmp_path: Path) -> None:
+    demos = made(np.zeros((4, 2)), np.zeros((3, 2)))
+    keep, marked = np.array([True, False, True, False, True]), np.array([False, False, True, True, False])
+    assert strips(demos, keep, marked).tolist() == [[1, 2, 3], [4, 1, 0]]
+    draw_strips(demos, keep, tmp_path / "strips.png", "kept", marked)
+    assert (tmp_path / "strips.png").stat().st_size > 1000

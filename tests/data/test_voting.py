@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imitari.core.demos import Demos
+from imitari.core.episode import Episode
 from imitari.core.errors import UserError
+from imitari.core.spec import Feature, Spec
 from imitari.data.curate import voting as module
-from imitari.data.curate.voting import Likeness, Reference, Voting, beside, voted, warped
+from imitari.data.curate.voting import Likeness, Reference, Voting, beside, common, voted, warped
 
 Array = np.ndarray
+EMPTY = Spec({}, Feature((1,)))
 
 
 def like(one: Array, other: Array, kind: Likeness) -> float:
@@ -148,6 +152,21 @@ def test_agreement_on_order_is_one_for_copies_and_none_for_noise() -> None:
     assert module.agreement([way, way[::-1]]) == pytest.approx(-1.0)
     assert abs(module.agreement([rng.normal(size=(40, 4)) for _ in range(6)])) < 0.1
     assert module.agreement([np.zeros((20, 2)), np.zeros((20, 2))]) == 0  # collapsed
+
+
+def test_a_clean_video_is_kept_whole_and_others_may_follow_it() -> None:
+    videos, strange = interrupted(np.random.default_rng(6))
+    videos[2] = videos[2][~strange[2]]
+    strange[2] = np.zeros(len(videos[2]), bool)
+    apart, lengths = np.concatenate(strange), np.array([len(video) for video in videos])
+    demos = Demos.from_episodes([Episode({}, np.zeros((length, 1), np.float32)) for length in lengths], EMPTY)
+    owner = np.repeat(np.arange(len(videos)), lengths)
+    for followed in (False, True):
+        kept = common(demos, np.concatenate(videos), Voting("distance", clean=2, followed=followed))
+        assert kept[owner == 2].all()
+        assert kept[apart].mean() < 0.1
+    with pytest.raises(UserError, match="needs a clean episode"):
+        common(demos, np.concatenate(videos), Voting(followed=True))
 
 
 def test_bad_input_is_one_sentence() -> None:
