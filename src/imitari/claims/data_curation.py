@@ -43,11 +43,11 @@ class Operator:
 
 OPERATORS: dict[str, Operator] = {
     "careful": Operator(),
-    "slow": Operator(speed=0.6),
-    "pausing": Operator(pauses=0.1),
-    "trembling": Operator(noise=0.03),
-    "wild": Operator(noise=0.06, pauses=0.05),
-    "either side": Operator(side="random", noise=0.03),
+    "slow": Operator(speed=0.8),
+    "trembling": Operator(noise=0.02),
+    "pausing": Operator(side="random", pauses=0.1),
+    "either side": Operator(side="random", noise=0.045),
+    "wild": Operator(side="random", noise=0.06, pauses=0.05),
 }
 
 
@@ -118,10 +118,10 @@ def run_arm(run: ArmRun) -> list[Outcome]:
     if run.arm == CORRELATION:
         return told(run, correlation(run, demos))
     if run.arm in OPERATORS:
-        return judged(single(run, run.arm, demos), run.starts, noisy=True)
+        return judged(single(run, run.arm, demos), run.starts, noisy=False)
     names = sorted(OPERATORS, key=rank_sums(demos).__getitem__) if run.arm == "best half" else list(OPERATORS)
     chosen = of(demos, names[: len(names) // 2] if run.arm == "best half" else names)
-    return judged(trained(run, run.folder, chosen), run.starts, noisy=True)
+    return judged(trained(run, run.folder, chosen), run.starts, noisy=False)
 
 
 def single(run: ArmRun, name: str, demos: Demos) -> Agent:
@@ -141,7 +141,7 @@ def correlation(run: ArmRun, demos: Demos) -> float:
     """Spearman's, of the operators' rank sums (negated) with what their policies reach; 0 where all are alike."""
     from scipy.stats import spearmanr
 
-    each = [judged(single(run, name, demos), run.starts, noisy=True) for name in OPERATORS]
+    each = [judged(single(run, name, demos), run.starts, noisy=False) for name in OPERATORS]
     reached = [float(np.mean([row.total for row in rows])) for rows in each]
     if np.ptp(reached) == 0:
         return 0.0
@@ -174,5 +174,13 @@ CLAIM = Claim(
     },
     metric="total",
     run_arm=run_arm,
-    notes="",
+    notes="The world of claim data_quality, judged without noise. Six made-up demonstrators give 50 successful "
+    "demonstrations each: careful, slow (0.8 of the speed), trembling (0.02 in the recorded hand), and three who "
+    "take either side of the obstacle: pausing, with 0.045 and with 0.06 in the hand. Measures within the 10 "
+    "nearest steps, on as many steps of each. Scaled down: two layers of 128, 2,000 updates. Tried on seeds 1000 "
+    "and 1001. The measures alone do not say which data helps others: with three demonstrators of little harm "
+    "(slow, pausing and trembling, all above) and three other ones the policy of all 300 demonstrations was "
+    "better than that of the best 150 (84 and 75 %, seed 1001; rank correlation 0.70). Judged with noise of the "
+    "world, a trembling hand helps, as noise of the system does. Left out: recordings of people in robomimic's "
+    "Can and Square; see docs/curation.md for other recordings of people.",
 )
