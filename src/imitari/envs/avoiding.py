@@ -17,7 +17,7 @@ LIMIT = 250
 LEVELS = (-0.10, 0.08, 0.26)  # y of the three rows of pillars
 PILLARS = np.array([(0.5, -0.10), (0.425, 0.08), (0.575, 0.08), (0.35, 0.26), (0.5, 0.26), (0.65, 0.26)])
 RADII = np.array([0.03, 0.025, 0.025, 0.025, 0.025, 0.025])
-TREMOR = 0.002  # deviation of a hand from its plan in each step
+TREMOR = 0.0015  # deviation of a hand from its plan in each step
 BAND = 0.03  # of the first two levels: passed is who is as near as this
 # On each level the ways are told apart by the x of its pillars.
 GAPS = tuple(np.sort(PILLARS[PILLARS[:, 1] == level, 0]) for level in LEVELS)
@@ -133,7 +133,7 @@ def plan(seed: int) -> Array:
     pace = rng.uniform(0.008, 0.013) * np.exp(0.25 * smooth(rng, LIMIT, 12))
     gone = np.minimum(np.cumsum(pace), length[-1])
     ease = np.minimum(gone / 0.05, 1)  # the first centimetres are not shaken: all begin at the same place
-    wave = 0.005 * ease[:, None] * np.stack([smooth(rng, LIMIT, 10), smooth(rng, LIMIT, 10)], 1)
+    wave = 0.003 * ease[:, None] * np.stack([smooth(rng, LIMIT, 10), smooth(rng, LIMIT, 10)], 1)
     tremor = TREMOR * rng.standard_normal((LIMIT, 2))
     return np.stack([np.interp(gone, length, x), np.interp(gone, length, y)], 1) + wave + tremor
 
@@ -141,10 +141,10 @@ def plan(seed: int) -> Array:
 def _aim(rng: np.random.Generator, gaps: Array, gap: int) -> float:
     """The x at which a hand passes a level."""
     if gap == 0:
-        return gaps[0] - rng.uniform(0.06, 0.09)
+        return gaps[0] - rng.uniform(0.07, 0.08)
     if gap == len(gaps):
-        return gaps[-1] + rng.uniform(0.06, 0.09)
-    return (gaps[gap - 1] + gaps[gap]) / 2 + rng.uniform(-0.015, 0.015)
+        return gaps[-1] + rng.uniform(0.07, 0.08)
+    return (gaps[gap - 1] + gaps[gap]) / 2 + rng.uniform(-0.006, 0.006)
 
 
 def _curve(y: Array, at: Array, to: Array) -> Array:
