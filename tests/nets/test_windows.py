@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from imitari.nets.windows import WindowTransformer
 
 
-def network() -> WindowTransformer:
+def network(joined: bool = False) -> WindowTransformer:
     torch.manual_seed(0)
-    return WindowTransformer(3, 2, window=5, width=16, heads=2, layers=2).eval()
+    return WindowTransformer(3, 2, window=5, width=16, heads=2, layers=2, joined=joined).eval()
 
 
-def test_an_action_sees_its_observation_and_what_came_before() -> None:
-    net, features, noisy, level = network(), torch.randn(1, 5, 3), torch.randn(1, 5, 2), torch.rand(1)
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_action_sees_its_observation_and_what_came_before(joined: bool) -> None:
+    net, features, noisy, level = network(joined), torch.randn(1, 5, 3), torch.randn(1, 5, 2), torch.rand(1)
     features.requires_grad_()
     noisy.requires_grad_()
     level.requires_grad_()
@@ -26,8 +28,9 @@ def test_an_action_sees_its_observation_and_what_came_before() -> None:
     assert gradients[2].abs() > 0
 
 
-def test_a_shorter_window_is_the_beginning_of_a_longer_one() -> None:
-    net, features, noisy, level = network(), torch.randn(4, 5, 3), torch.randn(4, 5, 2), torch.rand(4)
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_shorter_window_is_the_beginning_of_a_longer_one(joined: bool) -> None:
+    net, features, noisy, level = network(joined), torch.randn(4, 5, 3), torch.randn(4, 5, 2), torch.rand(4)
     whole = net(noisy, level, net.prepare(features))
     for steps in (1, 3):
         part = net(noisy[:, :steps], level, net.prepare(features[:, :steps]))

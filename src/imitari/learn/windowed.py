@@ -55,6 +55,13 @@ class WindowSettings(Trained):
         return fit_samples(self, demos, run, task, sampler, obs_scaling="meanstd", action_scaling="meanstd")
 
 
+@dataclass(frozen=True)
+class DenoiserSettings(WindowSettings):
+    """Settings of methods that make the actions of a window from noise."""
+
+    joined: bool = False  # observation and noisy action of a step are one token (their sum), not two
+
+
 class WindowLearner(Learner):
     """Encoder of the observations, and the window of what it gave that acting carries along."""
 
@@ -91,12 +98,12 @@ class WindowDenoiser(WindowLearner):
         make: the process between noise and actions, given the range of the data.
     """
 
-    def __init__(self, name: str, method: WindowSettings, spec: Spec, make: Callable[[Bounds], Process]) -> None:
+    def __init__(self, name: str, method: DenoiserSettings, spec: Spec, make: Callable[[Bounds], Process]) -> None:
         super().__init__(name, method.window, spec)
         self.size = spec.action.size
         self.process = make(self.bounds)
         shape = (method.window, method.width, method.heads, method.layers)
-        self.net = WindowTransformer(self.encoder.width, self.size, *shape, method.dropout)
+        self.net = WindowTransformer(self.encoder.width, self.size, *shape, method.dropout, method.joined)
 
     def error(self, batch: Batch) -> Tensor:
         """Mean error of the process over the actions of the windows that are known."""

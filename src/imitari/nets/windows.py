@@ -23,7 +23,8 @@ def narrow_transformer(width: int, heads: int, layers: int, longest: int, dropou
 
 class WindowTransformer(nn.Module):
     """Tokens [level, o_1, a_1, ..., o_T, a_T]; what is estimated of an action is read off its token, which sees the
-    observations up to it and the noisy actions before it. Windows may be shorter than the longest.
+    observations up to it and the noisy actions before it. Windows may be shorter than the longest. With `joined`, o_t
+    and a_t are one token, the sum of both.
 
     Args:
         features: of one observation F.
@@ -31,18 +32,28 @@ class WindowTransformer(nn.Module):
         window: longest T.
         width, heads, layers: of the transformer.
         dropout: of embeddings, attention and the blocks' outputs.
+        joined: one token a step and not two.
 
     Source: Reuss et al. 2023 (score-based policies with transformers), without goals.
     """
 
     def __init__(
-        self, features: int, action: int, window: int, width: int, heads: int, layers: int, dropout: float = 0.0
+        self,
+        features: int,
+        action: int,
+        window: int,
+        width: int,
+        heads: int,
+        layers: int,
+        dropout: float = 0.0,
+        joined: bool = False,
     ) -> None:
         super().__init__()
+        self.each = 1 if joined else 2  # tokens a step
         self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
         self.observe = nn.Linear(features, width)
         self.inlet = nn.Linear(action, width)
-        self.body = narrow_transformer(width, heads, layers, 1 + 2 * window, dropout)
+        self.body = narrow_transformer(width, heads, layers, 1 + self.each * window, dropout)
         self.outlet = nn.Linear(width, action)
 
     def prepare(self, features: Tensor) -> Tensor:
@@ -59,5 +70,6 @@ class WindowTransformer(nn.Module):
         return lambda noisy, _: self._seeing(noisy, next(tokens).expand(len(noisy), -1, -1), condition)
 
     def _seeing(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
-        pairs = torch.stack([condition, self.inlet(noisy)], 2).flatten(1, 2)
-        return self.outlet(self.body.features(torch.cat([level, pairs], 1))[:, 2::2])
+        parts = [condition, self.inlet(noisy)]
+        steps = parts[0] + parts[1] if self.each == 1 else torch.stack(parts, 2).flatten(1, 2)
+        return self.outlet(self.body.features(torch.cat([level, steps], 1))[:, self.each :: self.each])

@@ -23,12 +23,12 @@ from imitari.core.batch import Batch
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.learn.learner import Learner
-from imitari.learn.windowed import WindowDenoiser, WindowSettings
+from imitari.learn.windowed import DenoiserSettings, WindowDenoiser
 from imitari.nets.diffusion import Bounds, Process, ScoreDiffusion
 
 
 @dataclass(frozen=True)
-class ScorePolicy(WindowSettings):
+class ScorePolicy(DenoiserSettings):
     sampling: int = 16  # steps of the sampler
     solver: Literal["ancestral", "ddim"] = "ancestral"  # with or without fresh noise in each step
     deviation: float = 0.5  # of scaled actions (sigma_data)

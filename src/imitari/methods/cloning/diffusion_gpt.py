@@ -21,12 +21,12 @@ from torch import Tensor
 from imitari.core.batch import Batch
 from imitari.core.spec import Spec
 from imitari.learn.learner import Learner
-from imitari.learn.windowed import WindowDenoiser, WindowSettings
+from imitari.learn.windowed import DenoiserSettings, WindowDenoiser
 from imitari.nets.diffusion import Bounds, NoiseDiffusion, Process
 
 
 @dataclass(frozen=True)
-class DiffusionTransformer(WindowSettings):
+class DiffusionTransformer(DenoiserSettings):
     levels: int = 8  # noise levels, all of which acting visits
     lr: float = 1e-3  # peak learning rate
     weight_decay: float = 1e-3  # decoupled weight decay on matrices
