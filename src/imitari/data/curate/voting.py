@@ -242,7 +242,8 @@ def _measured(vectors: Array, likeness: Likeness) -> Array:
 
 def _likeness(queries: Array, frames: Array, likeness: Likeness) -> Array:
     """(Q, D) and (N, T, D) to (Q, N, T)."""
-    inner = np.einsum("qd,ntd->qnt", queries, frames, optimize=True)
+    count, most, size = frames.shape
+    inner = (queries @ frames.reshape(count * most, size).T).reshape(-1, count, most)
     if likeness != "distance":
         return inner
     lengths = (queries**2).sum(-1)[:, None, None] + (frames**2).sum(-1)
