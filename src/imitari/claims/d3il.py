@@ -1,0 +1,105 @@
+"""Policies that can hold several ways keep the 24 ways of the data; one that cannot has one way, and often none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from imitari.core.demos import Demos
+from imitari.core.outcome import Outcome
+from imitari.core.task import Task
+from imitari.jobs.claim import Arm, Budget, Claim, Difference, Level, OverSeeds, training_starts
+from imitari.jobs.demonstrations import demonstrate
+
+WAYS = 24
+
+
+def demos(budget: Budget, seed: int, task: Task) -> Demos:
+    """Scripted hands, the same number for each of the 24 ways."""
+    return demonstrate(task, training_starts(seed, budget.demos["episodes"]), only_successes=True)
+
+
+def entropy(arms: Sequence[Sequence[Outcome]]) -> float:
+    """Of the ways in which one agent solved the task, from the one start that there is."""
+    from imitari.evaluate.diversity import shown
+
+    (rows,) = arms
+    return shown(rows, WAYS, lambda start: 0).entropy().entropy
+
+
+def undecided(arms: Sequence[Sequence[Outcome]]) -> float:
+    """How far the success rate of one agent is from 0 or 1, whichever is nearer."""
+    (rows,) = arms
+    rate = sum(row.success for row in rows) / len(rows)
+    return min(rate, 1 - rate)
+
+
+def at_least(arm: str, bound: float) -> OverSeeds:
+    return OverSeeds(f"entropy of {arm}", (arm,), entropy, at_least=bound)
+
+
+SHARED: dict[str, Any] = {"schedule": "cosine", "warmup": 100}
+# Of the methods that see a window: narrow enough for one core, with the rate that such widths bear.
+WINDOWED: dict[str, Any] = {
+    **SHARED, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 0.0, "batch": 64,
+}  # fmt: skip
+SEVERAL = ("bet", "diffusion_mlp", "diffusion_gpt", "beso")
+
+CLAIM = Claim(
+    paper='Jia et al. 2024, "Towards Diverse Behaviors: A Benchmark for Imitation Learning with Human Demonstrations"',
+    sentence="Of 24 ways past six pillars, shown equally often, policies that can hold several keep most, and one "
+    "that sees some steps back also succeeds far more often; regression has one way at best, always or never.",
+    arms={
+        "bc": Arm("bc", {"head": "mse", "hidden": (128, 128, 128), **SHARED}),
+        "bet": Arm("bet", {**WINDOWED, "lr": 3e-3}),
+        "diffusion_mlp": Arm("diffusion_mlp", {"lr": 3e-3, **SHARED}),
+        "diffusion_gpt": Arm("diffusion_gpt", WINDOWED),
+        "beso": Arm("beso", WINDOWED),
+    },
+    task="avoiding",
+    criteria=(
+        OverSeeds("entropy of bc", ("bc",), entropy, at_most=0.0),
+        OverSeeds("distance of bc's success from always or never", ("bc",), undecided, at_most=0.0),
+        *(at_least(arm, 0.7) for arm in SEVERAL),
+        Level("diffusion_gpt", at_least=0.85),
+        Difference("diffusion_gpt", "diffusion_mlp", margin=0.1),
+    ),
+    budgets={
+        "smoke": Budget(
+            range(2),
+            4,
+            {"episodes": 24},
+            {
+                "all": {"steps": 20, "batch": 16},
+                "bc": {"hidden": (16,)},
+                "bet": {"width": 16, "layers": 1, "heads": 2, "bins": 6},
+                "diffusion_mlp": {"width": 16, "blocks": 1, "levels": 3},
+                "diffusion_gpt": {"width": 16, "layers": 1, "heads": 2, "levels": 3},
+                "beso": {"width": 16, "layers": 1, "heads": 2, "sampling": 3},
+            },
+            minutes=0.3,
+        ),
+        "quick": Budget(range(3), 200, {"episodes": 96}, {"all": {"steps": 6000}}, minutes=12),
+        "full": Budget(
+            range(6),
+            480,
+            {"episodes": 96},
+            {
+                "all": {"steps": 3_500, "batch": 1024},
+                **{
+                    arm: {"width": 72, "layers": 4, "lr": 1e-3, "dropout": 0.1}
+                    for arm in ("bet", "diffusion_gpt", "beso")
+                },
+            },
+            minutes=600,
+        ),
+    },
+    demos=demos,
+    notes="The table is D3IL's; the arm is a rod that covers half of its way to the desired position in each step, and "
+    "96 scripted hands (4 for each way, with paces, waves and a tremor of their own) take the place of people. Scaled "
+    "down: widths 32 and 2 layers in the place of 72 and 4, 6,000 steps of 64 windows (256 samples for the "
+    "perceptrons) in the place of 3,500 of 1,024, 3 training seeds in the place of 6, 200 rollouts in the place of "
+    "480. Not compared: VAE, IBC, BC-GPT, ACT and DDPM-ACT. Entropy is that of the solved rollouts, to base 24; its "
+    "interval is over training seeds alone. With one start, a policy that does not draw its actions shows one way, and "
+    "all its rollouts end alike.",
+)
