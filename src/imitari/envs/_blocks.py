@@ -158,6 +158,20 @@ def swept(
 
     What cannot give way holds the rod back.
     """
+    way = share * (desired - rod)
+    reach = np.sqrt(2) * half + ROD + np.linalg.norm(way, axis=1)
+    near = (np.linalg.norm(middle - rod[:, None], axis=2).min(1) < reach).nonzero()[0]
+    rod, middle, yaw = rod + way, middle.copy(), yaw.copy()
+    if len(near):
+        begins = rod[near] - way[near]
+        rod[near], middle[near], yaw[near] = _touching(begins, desired[near], share, middle[near], yaw[near], half)
+    return rod, middle, yaw
+
+
+def _touching(
+    rod: Array, desired: Array, share: float, middle: Array, yaw: Array, half: float
+) -> tuple[Array, Array, Array]:
+    """`swept` for rods that may touch a block on their way."""
     part = 1 - (1 - share) ** (1 / SUBSTEPS)
     for _ in range(SUBSTEPS):
         way = part * (desired - rod)
