@@ -92,25 +92,30 @@ def fit(sizes: Sequence[int], gaps: Sequence[ArrayLike], more: int = 20, least: 
         raise ValueError("every amount needs the same training seeds and starts")
     least = 0.5 / tables[0].size if least is None else least
     means = np.array([table.mean() for table in tables])
-    exponent = interval_of_function(tables, lambda seen: _line(amounts, seen, least)[1], _scale(least))
+    rise = interval_of_function(tables, lambda seen: _line(amounts, seen, least)[1], _scale(least))
     worth = interval_of_function(tables, _worth(amounts, least, more), _scale(least))
-    offset, slope = _line(amounts, means, least)
-    assert abs(slope - exponent.estimate) < 1e-9
+    offset, _ = _line(amounts, means, least)
     return PowerLaw(
         sizes=tuple(int(size) for size in sizes),
         gaps=tuple(means.tolist()),
-        exponent=exponent,
+        exponent=rise,
         factor=float(np.exp(offset)),
-        correlation=_correlation(np.log(amounts), np.log(np.maximum(means, least))),
+        correlation=correlation(sizes, means, least),
         worth=worth,
         more=more,
         clipped=tuple(int(size) for size, mean in zip(sizes, means, strict=True) if mean < least),
     )
 
 
-def _correlation(first: Floats, second: Floats) -> float:
-    """Pearson's; 0 where nothing changes."""
-    return float(np.corrcoef(first, second)[0, 1]) if np.ptp(second) > 0 else 0.0
+def exponent(sizes: Sequence[int], gaps: Floats, least: float = 1e-9) -> float:
+    """Of the line through the gaps (len(sizes),)."""
+    return _line(np.asarray(sizes, np.float64), gaps, least)[1]
+
+
+def correlation(sizes: Sequence[int], gaps: Floats, least: float = 1e-9) -> float:
+    """Pearson's, of the logarithms; 0 where nothing changes."""
+    along = np.log(np.maximum(gaps, least))
+    return float(np.corrcoef(np.log(sizes), along)[0, 1]) if np.ptp(along) > 0 else 0.0
 
 
 def _scale(least: float) -> Callable[[Floats], Floats]:

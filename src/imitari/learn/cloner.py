@@ -30,6 +30,7 @@ class ClonerSettings(Trained):
     activation: Activation = "relu"  # of the layers
     residual: bool = False  # each two layers are a block with a norm and a skip; all layers are then equally wide
     dropout: float = 0.0  # after each layer
+    crop: float = 0.9  # side of the random crops of pictures, as a share; 1: none, where places count to the pixel
     history: int = 1  # observations seen
     chunk: int = 1  # actions predicted
     execute: int = 1  # actions executed before the next decision
@@ -47,7 +48,7 @@ class Cloner(Learner):
     def __init__(self, settings: ClonerSettings, spec: Spec) -> None:
         super().__init__()
         self.chunk = settings.chunk
-        self.encoder = ObsEncoder(spec)
+        self.encoder = ObsEncoder(spec, crop=settings.crop)
         # A chunk gets a narrow feature vector a step: full width a step would make this layer the whole network.
         width = settings.hidden[-1] if settings.chunk == 1 else min(STEP_WIDTH, settings.hidden[-1])
         inputs = self.encoder.width * settings.history

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+LEAST = 6  # cells a side of the last map
+
 
 class _Block(nn.Module):
     """Two 3x3 convolutions with group norm and a skip (He et al. 2016, group norm as in Chi et al. 2023)."""
@@ -41,10 +43,12 @@ class SpatialSoftmax(nn.Module):
 class ConvTrunk(nn.Module):
     """uint8 (N, height, width, channels) to feature maps (N, widths[-1], h, w), h about height / 2^(len(widths) + 1).
 
+    It stays at `LEAST` or above where the stem leaves so much: on coarser maps places can hardly be told apart.
+
     Args:
         shape: (height, width, channels).
         crop: share of the side kept: one random crop a sample in training, the centre otherwise.
-        widths: channels of the stages; each halves the resolution, after a stem that halves it once.
+        widths: channels of the stages; each halves the resolution, where enough is left, after a stem that halves it.
 
     Attributes:
         grid: (h, w) of the feature maps.
@@ -55,10 +59,14 @@ class ConvTrunk(nn.Module):
         height, width, channels = shape
         self.crop = (_kept(height, crop), _kept(width, crop))
         stem = nn.Conv2d(channels, widths[0], 5, 2, 2)
-        blocks = [_Block(inputs, outputs, 2) for inputs, outputs in zip(widths[:1] + widths[:-1], widths, strict=True)]
+        self.grid = (math.ceil(self.crop[0] / 2), math.ceil(self.crop[1] / 2))
+        blocks: list[nn.Module] = []
+        for inputs, outputs in zip(widths[:1] + widths[:-1], widths, strict=True):
+            halved = (math.ceil(self.grid[0] / 2), math.ceil(self.grid[1] / 2))
+            stride = 2 if min(halved) >= LEAST else 1
+            self.grid = halved if stride == 2 else self.grid
+            blocks.append(_Block(inputs, outputs, stride))
         self.layers = nn.Sequential(stem, nn.ReLU(inplace=True), *blocks)
-        halvings = 2 ** (len(widths) + 1)
-        self.grid = (math.ceil(self.crop[0] / halvings), math.ceil(self.crop[1] / halvings))
         # Pictures arrive channel-last: weights laid out alike save a reordering of every map.
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
