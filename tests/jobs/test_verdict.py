@@ -9,7 +9,7 @@ import scipy.stats
 from imitari.core.errors import UserError
 from imitari.core.outcome import Outcome
 from imitari.evaluate.intervals import crossed_interval, crossed_mean_interval
-from imitari.jobs.claim import Derived, Difference, Level, NotWorse, OverSeeds, Seen
+from imitari.jobs.claim import Always, Derived, Difference, Level, NotWorse, OverSeeds, Seen
 from imitari.jobs.verdict import arm_facts, judge
 
 
@@ -157,3 +157,12 @@ def test_what_was_seen_in_one_seed_has_no_interval() -> None:
     assert found.holds
     assert not judge([Seen("arm", at_most=0.25, seeds=3)], rows)[0].holds
     assert not judge([Seen("arm", at_most=-0.1)], rows)[0].holds
+
+
+def test_a_property_without_exceptions() -> None:
+    table = np.ones((2, 30))
+    assert judge([Always("arm")], {"arm": outcomes("arm", table)})[0].holds
+    table[1, 7] = 0
+    found = judge([Always("arm")], {"arm": outcomes("arm", table)})[0]
+    assert not found.holds
+    assert found.estimate == 59 / 60

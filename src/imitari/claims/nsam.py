@@ -14,7 +14,7 @@ from imitari.core.task import Task
 from imitari.envs import task_named
 from imitari.envs.crafting import STATE, Curious, layout
 from imitari.evaluate.rollout import rollout
-from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Difference, Level, training_starts
+from imitari.jobs.claim import Always, Arm, ArmRun, Budget, Claim, Difference, Level, training_starts
 from imitari.jobs.demonstrations import demonstrate
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
@@ -146,7 +146,7 @@ CLAIM = Claim(
     task=HOME,
     criteria=(
         Level("nsam 10", at_least=0.9),
-        Level(INVALID, at_least=1.0),
+        Always(INVALID),
         Level("bc 40", at_most=0.4),
         Difference("nsam 10", "bc 40 shortest", margin=0.3),
         Level("nsam on 10x10", at_least=0.8),
@@ -175,5 +175,6 @@ CLAIM = Claim(
     "padded to its size. GAIL and deep Q-networks, baselines of the paper, are not compared. 60 starts in the place of "
     "40, and as many on the larger maps in the place of 20. A run on seeds 0 to 4 was stopped after seed 0, where nsam "
     "10 solved 28 of 60: the expert of then also varied taps and sacks, so that the hull of the last action had three "
-    "dimensions for ten points. It was changed on tuning seeds, and the judging seeds are others.",
+    "dimensions for ten points. It was changed on tuning seeds, and the judging seeds are others. That no plan is "
+    "invalid was first written as an interval that must reach 1, which no number of plans does; it is a count now.",
 )

@@ -155,7 +155,21 @@ class OverSeeds:
     at_most: float | None = None
 
 
-Criterion = Difference | NotWorse | Level | Derived | Seen | OverSeeds
+@dataclass(frozen=True)
+class Always:
+    """Every single outcome of `arm` is 1: a property that has no exceptions, counted over all that was run.
+
+    Without an interval: however many outcomes there are, none of them leaves out that a later one differs.
+    """
+
+    arm: str
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return (self.arm,)
+
+
+Criterion = Difference | NotWorse | Level | Derived | Seen | Always | OverSeeds
 
 
 @dataclass(frozen=True)

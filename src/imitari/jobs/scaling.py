@@ -221,8 +221,9 @@ def _composed(
     field = "total" if request.metric == "error" else request.metric
     return {
         "sentence": law.sentence(unit, points=request.metric == "success"),
-        "axis": request.axis, "metric": request.metric, "perfect": request.perfect, "method": request.train.method, "task": request.train.task,
-        "data": list(request.train.data), "each": request.each, "seeds": list(request.seeds), **law.to_json(),
+        "axis": request.axis, "metric": request.metric, "perfect": request.perfect, "each": request.each,
+        "method": request.train.method, "task": request.train.task, "data": list(request.train.data),
+        "seeds": list(request.seeds), **law.to_json(),
         "scores": {
             str(size): [float(np.mean([getattr(row, field) for row in rows])) for rows in seeds]
             for size, seeds in tables.items()

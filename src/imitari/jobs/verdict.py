@@ -18,10 +18,10 @@ from imitari.evaluate.intervals import (
     t_interval,
 )
 from imitari.evaluate.outcomes import by_seed
-from imitari.jobs.claim import Criterion, Derived, Difference, Level, Metric, NotWorse, OverSeeds, Seen
+from imitari.jobs.claim import Always, Criterion, Derived, Difference, Level, Metric, NotWorse, OverSeeds, Seen
 
 OVER_SEEDS = "over seeds"  # the kind of findings that are numbers of their own and no rates
-InTables = Difference | NotWorse | Level | Derived | Seen  # criteria about means over seeds and starts
+InTables = Difference | NotWorse | Level | Derived | Seen | Always  # criteria about means over seeds and starts
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def _finding(criterion: InTables, tables: Mapping[str, Any], limits: tuple[float
         return _level(criterion, found)
     if isinstance(criterion, Derived):
         return _level(criterion, _derived(criterion, tables))
+    if isinstance(criterion, Always):
+        return _always(criterion, tables[criterion.arm])
     if isinstance(criterion, Seen):
         return _seen(criterion, tables[criterion.arm])
     first, second = criterion.arms
@@ -132,6 +134,13 @@ def _level(criterion: Level | Derived | OverSeeds, found: Interval) -> Finding:
         holds = holds and found.high <= criterion.at_most
     kind = "level" if isinstance(criterion, Level) else OVER_SEEDS if isinstance(criterion, OverSeeds) else "derived"
     return _pack(kind, criterion, found, " and ".join(parts) or "nothing", holds)
+
+
+def _always(criterion: Always, table: Any) -> Finding:
+    """The share of outcomes that are 1, as it was seen."""
+    share = float((table == 1).mean())
+    words = f"share of {criterion.arm}, {table.size} outcomes (no interval)"
+    return Finding("derived", criterion.arms, share, share, share, 0.95, "all", share == 1, 1.0, words)
 
 
 def _seen(criterion: Seen, table: Any) -> Finding:
