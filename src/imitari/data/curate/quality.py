@@ -124,7 +124,7 @@ def measured(demos: Demos, measure: Measure | None = None, group: str | None = N
         "neighbourhood": float(np.mean(sizes)),
         "near_distance": radii.near,
         "steps": len(points.states),
-        "left_out": left_out,
+        **({"left_out": left_out} if left_out else {}),
     }
     groups = of_groups(demos, grouped(demos, group), measure, points, radii) if group else {}
     better = dict.fromkeys(("rank_sum", *LOW), "low")
