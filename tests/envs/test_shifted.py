@@ -14,7 +14,7 @@ STATE = "observation.state"
 
 
 def test_coordinates_are_off_by_the_offset_the_same_throughout_an_episode() -> None:
-    plain, off = task_named("errands/red-ring"), task_named("shifted/observation:0.02/errands/red-ring")
+    plain, off = task_named("errands/ring"), task_named("shifted/observation:0.02/errands/ring")
     worlds = [task.make(5) for task in (plain, off)]
     (true, _), (seen, _) = (world.reset(seed=range(5)) for world in worlds)
     first = seen[STATE] - true[STATE]
@@ -44,15 +44,15 @@ def test_weaker_actions_go_less_far() -> None:
 
 def test_wider_starts() -> None:
     spread = []
-    for name in ("errands/red-ring", "shifted/region:1.3/errands/red-ring"):
+    for name in ("errands/ring", "shifted/region:1.3/errands/ring"):
         obs, _ = task_named(name).make(100).reset(seed=range(100))
         spread.append(np.abs(obs[STATE][:, :2]).max())
     assert spread[1] / spread[0] == pytest.approx(1.3, abs=0.03)
 
 
 def test_starts_are_those_of_the_task() -> None:
-    task = task_named("shifted/action:0.9/errands/red-ring")
-    assert task.about(7) == task_named("errands/red-ring").about(7)
+    task = task_named("shifted/action:0.9/errands/ring")
+    assert task.about(7) == task_named("errands/ring").about(7)
     world = task.make(3)
     episodes = interact(task.expert(world), world, range(3))
     assert all(episode.success for episode in episodes)

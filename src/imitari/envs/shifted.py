@@ -1,7 +1,7 @@
 """Another task under shifted conditions: sensors that are off, actions that are weaker, starts from a wider region.
 
 shifted/observation:0.01,action:0.9/two_ways
-shifted/region:1.3/errands/red-ring
+shifted/region:1.3/errands/ring
 """
 
 from __future__ import annotations
