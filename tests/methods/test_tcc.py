@@ -103,6 +103,7 @@ def test_scores_keep_the_vote_and_a_clean_episode_whole() -> None:
     assert scores.keep is not None
     assert scores.keep.shape == (31,)
     assert scores.keep[12:21].all()
+    assert -1 <= scores.about["agreement"] <= 1
     np.testing.assert_allclose(scores.episodes["kept"][0], scores.keep[:12].mean())
 
 

@@ -75,14 +75,11 @@ def removed(run: ArmRun, name: str) -> float:
 
 def order(run: ArmRun, name: str) -> float:
     """Kendall's tau of frames that are nearest, over other videos of the task: 0 where the vectors collapsed."""
-    from imitari.data.curate.voting import agreement, videos_of
     from imitari.jobs.demonstrations import demonstrate
-    from imitari.methods.pretraining.tcc import vectors_of
 
     agent, count = encoder(run, name), run.budget.demos["held"]
     starts = training_starts(run.seed, run.budget.demos["videos"] + count)[-count:]
-    held = demonstrate(run.task, starts)
-    return agreement(videos_of(held, vectors_of(agent, held)))
+    return float(agent.method.scored(agent, demonstrate(run.task, starts)).about["agreement"])
 
 
 MEASURED: dict[str, Callable[[ArmRun, str], float]] = {"recall": recall, "removed": removed, "order": order}

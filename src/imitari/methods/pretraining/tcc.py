@@ -32,7 +32,7 @@ from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.data.curate.scores import Scores, by_episode
-from imitari.data.curate.voting import Kept, Likeness, Reference, Voting, common
+from imitari.data.curate.voting import Kept, Likeness, Reference, Voting, agreement, common, videos_of
 from imitari.data.moments import TIME, Moments
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
@@ -44,6 +44,7 @@ from imitari.nets.cycles import CycleLoss, cycles
 from imitari.nets.distortion import Distortion
 
 TOGETHER = 256  # frames embedded at once
+AGREEING = 16  # episodes whose order of frames is compared
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,17 @@ class Tcc(Pretraining):
         return Voting(*settings, clean=self.clean, followed=self.followed)
 
     def scored(self, agent: Agent, demos: Demos) -> Scores:
-        """Kept are the steps that show what all episodes have in common. Of episodes: `kept`, the share of these."""
-        keep = common(demos, vectors_of(agent, demos), self.voting)
+        """Kept are the steps that show what all episodes have in common. Of episodes: `kept`, the share of these.
+
+        `about` says the agreement on the order of frames among the first episodes: near 0 vectors say nothing of time.
+        """
+        vectors = vectors_of(agent, demos)
+        keep = common(demos, vectors, self.voting)
+        order = agreement(videos_of(demos, vectors)[:AGREEING])
         return Scores(
             episodes={"kept": by_episode(demos, keep.astype(np.float64))},
             keep=keep,
-            about={"who": f"{self.name()} {agent.identity()}", **asdict(self.voting)},
+            about={"who": f"{self.name()} {agent.identity()}", "agreement": order, **asdict(self.voting)},
             fingerprint=demos.fingerprint(),
         )
 
