@@ -210,5 +210,7 @@ CLAIM = Claim(
     "a training. The paper counts the best of many evaluations as it is, which chance alone raises; here 50 rollouts "
     "choose the checkpoint and it is judged on other starts, those of all arms. The arms `_last` are reported and no "
     "part of the criteria; everywhere else in this library the last checkpoint counts. Tuning seed 1000: people 0.87 "
-    "by rollouts, 0 by held-out loss, rank correlation -0.69; recurrent 1 and 1, 0.50.",
+    "by rollouts, 0 by held-out loss, rank correlation -0.69; recurrent 1 and 1, 0.50. Judged once, on seeds 0 to 4: "
+    "the gain is 12 points, of which the interval says 2 to 22 and not at least 10; the hierarchy's ranks agree too "
+    "well (0.87, up to 0.95). The last checkpoints are within 5 points of those that rollouts choose.",
 )
