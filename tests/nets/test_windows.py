@@ -28,6 +28,18 @@ def test_an_action_sees_its_observation_and_what_came_before(joined: bool) -> No
     assert gradients[2].abs() > 0
 
 
+def test_alone_an_action_sees_all_observations_and_no_other_action() -> None:
+    torch.manual_seed(0)
+    net = WindowTransformer(3, 2, window=5, width=16, heads=2, layers=2, alone=True).eval()
+    features, noisy = torch.randn(2, 4, 3, requires_grad=True), torch.randn(2, 4, 2, requires_grad=True)
+    out = net(noisy, torch.rand(2), net.prepare(features))
+    seen, own = torch.autograd.grad(out[0, 2].sum(), (features, noisy))
+    assert (seen[0, :3].abs().sum(-1) > 0).all()
+    assert (seen[0, 3:] == 0).all()
+    assert (own[0, 2] != 0).all()
+    assert (own[0, [0, 1, 3]] == 0).all()
+
+
 @pytest.mark.parametrize("joined", [False, True])
 def test_a_shorter_window_is_the_beginning_of_a_longer_one(joined: bool) -> None:
     net, features, noisy, level = network(joined), torch.randn(4, 5, 3), torch.randn(4, 5, 2), torch.rand(4)

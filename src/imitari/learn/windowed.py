@@ -60,6 +60,12 @@ class DenoiserSettings(WindowSettings):
     """Settings of methods that make the actions of a window from noise."""
 
     joined: bool = False  # observation and noisy action of a step are one token (their sum), not two
+    alone: bool = False  # noisy actions do not see those of the steps before them; then not joined
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.joined and self.alone:
+            raise UserError("joined and alone do not go together: a token of both would be hidden and seen")
 
 
 class WindowLearner(Learner):
@@ -103,7 +109,7 @@ class WindowDenoiser(WindowLearner):
         self.size = spec.action.size
         self.process = make(self.bounds)
         shape = (method.window, method.width, method.heads, method.layers)
-        self.net = WindowTransformer(self.encoder.width, self.size, *shape, method.dropout, method.joined)
+        self.net = WindowTransformer(self.encoder.width, self.size, *shape, method.dropout, method.joined, method.alone)
 
     def error(self, batch: Batch) -> Tensor:
         """Mean error of the process over the actions of the windows that are known."""

@@ -99,19 +99,28 @@ class CausalTransformer(nn.Module):
         assert self.tokens is not None, "a transformer without vocabulary has no logits"
         return self.outlet(features) if self.outlet is not None else functional.linear(features, self.tokens.weight)
 
-    def features(self, embedded: Tensor, valid: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def features(
+        self,
+        embedded: Tensor,
+        valid: Tensor | None = None,
+        cache: Cache | None = None,
+        among: Tensor | None = None,
+    ) -> Tensor:
         """Embeddings (B, T, W) to what the last block gives at each of them (B, T, W).
 
         Args:
             valid: (B, T) bool, False at padding, wherever it stands; nothing that is valid depends on it. None: no
                 padding.
             cache: what came before these tokens; they are added to it.
+            among: (T, T) bool, True where a token may look at another, of those before it; not with the other two.
 
         Raises:
             ValueError: when a sequence is longer than `longest`.
         """
         before = cache.length if cache else 0
         mask, place = self._arrange(embedded, valid, cache, before)
+        if among is not None:
+            mask = among.tril()[None]
         if self.place is not None:
             embedded = embedded + self.place(place)
         turn = None if self.place is not None else _turn(place, self._turns)

@@ -33,9 +33,12 @@ class WindowTransformer(nn.Module):
         width, heads, layers: of the transformer.
         dropout: of embeddings, attention and the blocks' outputs.
         joined: one token a step and not two.
+        alone: actions are hidden from the steps after them; not with `joined`.
 
     Source: Reuss et al. 2023 (score-based policies with transformers), without goals.
     """
+
+    among: Tensor | None
 
     def __init__(
         self,
@@ -47,9 +50,14 @@ class WindowTransformer(nn.Module):
         layers: int,
         dropout: float = 0.0,
         joined: bool = False,
+        alone: bool = False,
     ) -> None:
         super().__init__()
         self.each = 1 if joined else 2  # tokens a step
+        count = 1 + 2 * window
+        actions = (torch.arange(count) > 0) & (torch.arange(count) % 2 == 0)
+        among = ~actions | torch.eye(count, dtype=torch.bool)
+        self.register_buffer("among", among if alone else None, persistent=False)
         self.level = nn.Sequential(LevelEmbedding(width), nn.Linear(width, width))
         self.observe = nn.Linear(features, width)
         self.inlet = nn.Linear(action, width)
@@ -72,4 +80,6 @@ class WindowTransformer(nn.Module):
     def _seeing(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
         parts = [condition, self.inlet(noisy)]
         steps = parts[0] + parts[1] if self.each == 1 else torch.stack(parts, 2).flatten(1, 2)
-        return self.outlet(self.body.features(torch.cat([level, steps], 1))[:, self.each :: self.each])
+        tokens = torch.cat([level, steps], 1)
+        among = None if self.among is None else self.among[: tokens.shape[1], : tokens.shape[1]]
+        return self.outlet(self.body.features(tokens, among=among)[:, self.each :: self.each])

@@ -40,7 +40,16 @@ class BehaviourTransformer(WindowSettings):
     lr: float = 1e-3  # peak learning rate
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"steps": 1_500, "batch": 128, "width": 64, "layers": 2, "schedule": "cosine", "warmup": 100},
+        "small": {
+            "steps": 2_000,
+            "width": 32,
+            "layers": 2,
+            "dropout": 0.0,
+            "lr": 6e-3,
+            "weight_decay": 1e-3,
+            "schedule": "cosine",
+            "warmup": 100,
+        },
         "paper": {"lr": 1e-4, "batch": 1024, "steps": 3_500},
     }
     smoke: ClassVar[dict[str, Any]] = {
