@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imitari.core.errors import UserError
+from imitari.core.errors import Missing, UserError
 from imitari.core.interaction import interact
 from imitari.core.spec import INSTRUCTION
 from imitari.envs import task_named
@@ -48,6 +48,19 @@ def test_wider_starts() -> None:
         obs, _ = task_named(name).make(100).reset(seed=range(100))
         spread.append(np.abs(obs[STATE][:, :2]).max())
     assert spread[1] / spread[0] == pytest.approx(1.3, abs=0.03)
+
+
+def test_objects_of_a_simulator_lie_in_a_wider_region() -> None:
+    extent = []
+    for name in ("metaworld/push-v3", "shifted/region:1.3/metaworld/push-v3"):
+        try:
+            world = task_named(name).make(3)
+        except Missing as missing:
+            pytest.skip(str(missing))
+        obs, _ = world.reset(seed=range(3))
+        extent.append(np.ptp(obs[STATE][:, 4:6], axis=0))
+        world.close()
+    np.testing.assert_allclose(extent[1], 1.3 * extent[0], rtol=1e-3)
 
 
 def test_starts_are_those_of_the_task() -> None:
