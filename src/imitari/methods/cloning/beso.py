@@ -40,7 +40,7 @@ class ScorePolicy(DenoiserSettings):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {
-            "steps": 2_000, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 1e-3,
+            "alone": True, "steps": 2_000, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 1e-3,
             "schedule": "cosine", "warmup": 100, "sampling": 8, "ema": 0.995,
         },
         "paper": {"lr": 1e-3, "batch": 1024, "steps": 3_500},

@@ -35,17 +35,11 @@ class DiffusionTransformer(DenoiserSettings):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {
-            "steps": 2_000,
-            "width": 32,
-            "layers": 2,
-            "dropout": 0.0,
-            "lr": 6e-3,
-            "weight_decay": 1e-3,
-            "schedule": "cosine",
-            "warmup": 100,
+            "alone": True, "steps": 2_000, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 1e-3,
+            "schedule": "cosine", "warmup": 100,
         },
         "paper": {"lr": 5e-4, "batch": 1024, "steps": 3_500},
-    }
+    }  # fmt: skip
     smoke: ClassVar[dict[str, Any]] = {
         "steps": 30, "batch": 16, "width": 16, "layers": 1, "heads": 2, "window": 3, "levels": 4, "ema": 0.9,
     }  # fmt: skip
