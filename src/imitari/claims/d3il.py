@@ -41,7 +41,11 @@ def at_least(arm: str, bound: float) -> OverSeeds:
 SHARED: dict[str, Any] = {"schedule": "cosine", "warmup": 100}
 # Of the methods that see a window: narrow enough for one core, with the rate that such widths bear.
 WINDOWED: dict[str, Any] = {
-    **SHARED, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 0.0, "batch": 64,
+    **SHARED, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 1e-3, "batch": 256,
+}  # fmt: skip
+STEPS = {
+    "bc": {"steps": 1500}, "bet": {"steps": 2000}, "diffusion_mlp": {"steps": 4000}, "diffusion_gpt": {"steps": 3500},
+    "beso": {"steps": 3500},
 }  # fmt: skip
 SEVERAL = ("bet", "diffusion_mlp", "diffusion_gpt", "beso")
 
@@ -53,8 +57,8 @@ CLAIM = Claim(
         "bc": Arm("bc", {"head": "mse", "hidden": (128, 128, 128), **SHARED}),
         "bet": Arm("bet", {**WINDOWED, "lr": 3e-3}),
         "diffusion_mlp": Arm("diffusion_mlp", {"lr": 3e-3, **SHARED}),
-        "diffusion_gpt": Arm("diffusion_gpt", WINDOWED),
-        "beso": Arm("beso", WINDOWED),
+        "diffusion_gpt": Arm("diffusion_gpt", {**WINDOWED, "alone": True}),
+        "beso": Arm("beso", {**WINDOWED, "alone": True}),
     },
     task="avoiding",
     criteria=(
@@ -79,7 +83,7 @@ CLAIM = Claim(
             },
             minutes=0.3,
         ),
-        "quick": Budget(range(3), 200, {"episodes": 96}, {"all": {"steps": 6000}}, minutes=12),
+        "quick": Budget(range(3), 200, {"episodes": 96}, STEPS, minutes=15),
         "full": Budget(
             range(6),
             480,
@@ -95,11 +99,14 @@ CLAIM = Claim(
         ),
     },
     demos=demos,
-    notes="The table is D3IL's; the arm is a rod that covers half of its way to the desired position in each step, and "
-    "96 scripted hands (4 for each way, with paces, waves and a tremor of their own) take the place of people. Scaled "
-    "down: widths 32 and 2 layers in the place of 72 and 4, 6,000 steps of 64 windows (256 samples for the "
-    "perceptrons) in the place of 3,500 of 1,024, 3 training seeds in the place of 6, 200 rollouts in the place of "
-    "480. Not compared: VAE, IBC, BC-GPT, ACT and DDPM-ACT. Entropy is that of the solved rollouts, to base 24; its "
-    "interval is over training seeds alone. With one start, a policy that does not draw its actions shows one way, and "
-    "all its rollouts end alike.",
+    notes="The table is D3IL's; the arm is a rod that covers half of its way to the desired position in each step, "
+    "and 96 scripted hands (4 for each way, with paces, waves and a tremor of their own) take the place of "
+    "people. Scaled down: widths 32 and 2 layers in the place of 72 and 4, 1,500 to 4,000 steps of 256 windows "
+    "in the place of 3,500 of 1,024, 3 training seeds in the place of 6, 200 rollouts in the place of 480. Not "
+    "compared: VAE, IBC, BC-GPT, ACT and DDPM-ACT. Entropy is that of the solved rollouts, to base 24; its "
+    "interval is over training seeds alone. With one start, a policy that does not draw its actions shows one "
+    "way, and all its rollouts end alike. Noisy actions of a window are hidden from each other, which the "
+    "paper's diffusion does not do. Tuning, one seed each (1000, 1001) and 200 rollouts: bet 0.79 solved, "
+    "diffusion over single actions 0.39, over windows 0.66 after 1,500 and 0.80 after 2,500 steps, score-based "
+    "0.82 after 2,000, entropies 0.86 to 0.95; so the level of 0.85 may not be reached.",
 )
