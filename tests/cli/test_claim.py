@@ -28,7 +28,7 @@ def test_without_a_name_the_claims_are_listed(capsys: pytest.CaptureFixture[str]
         (["claim", "two_sided", "--set", "nobody.steps=3"], "no arm 'nobody'"),
         (["claim", "two_sided", "--set", "flow.step=3"], "no setting 'step'"),
         (["claim", "two_sided", "--set", "flow.steps=many"], "needs a whole number"),
-        (["claim", "two_sided", "--set", "regression.head=other"], "is one of mse, gmm"),
+        (["claim", "two_sided", "--set", "regression.head=other"], "is one of mse, tanh, gmm"),
         (["claim", "two_sided", "--budget", "smoke", "--record"], "--record keeps verdicts of the claim as written"),
         (["claim", "two_sided", "--budget", "smoke", "--engine", "slurm"], "choose local, ray or inline"),
         (["claim", "two_sided", "--budget", "smoke", "--jobs", "0"], "must be at least 1"),

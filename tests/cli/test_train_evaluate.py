@@ -222,7 +222,10 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bc Behaviour cloning" in general
     of_bc = helped(capsys, "train", "bc")
     assert "--hidden N [N ...] widths of the layers (default 256 256)" in of_bc
-    assert "--head {mse,gmm} squared error, or a Gaussian mixture (default mse)" in of_bc
+    assert (
+        "--head {mse,tanh,gmm} squared error, the same of a squashed action, or a Gaussian mixture (default mse)"
+        in of_bc
+    )
     assert "--preset small: steps 3000" in of_bc
     assert "--expectile" not in of_bc
 

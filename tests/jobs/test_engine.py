@@ -88,7 +88,7 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
 def test_a_failing_job_says_why(tmp_path: Path) -> None:
     job = plan(claim_named(NAME), tiny())[0]
     wrong = Job(**{**vars(job), "task": "two_way"})
-    folder = tmp_path / "arm" / "seed-0"
+    folder = tmp_path / "flow" / "seed-0"
     prepare(folder, wrong)
     with pytest.raises(UserError, match=r"job flow/seed-0: there is no task named 'two_way': did you mean two_ways\?"):
         engine_named("local")([folder], 1, False)
