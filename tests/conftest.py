@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from imitari.core.demos import Demos, Provenance
 from imitari.core.episode import Episode
 from imitari.core.spec import Feature, Spec
+
+CutAt = Callable[[int], AbstractContextManager[None]]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -155,3 +160,31 @@ def random_demos() -> Demos:
         for number, length in enumerate([1, *rng.integers(5, 30, 11)])
     ]
     return Demos.from_episodes(episodes, spec)
+
+
+class Cut(Exception):
+    """Stands for a kill in the middle of a training."""
+
+
+@pytest.fixture
+def cut_at(monkeypatch: pytest.MonkeyPatch) -> CutAt:
+    """`with cut_at(17):` what trains in it is cut off at its 17th update."""
+    from imitari.learn.run import Updates
+
+    @contextmanager
+    def cutting(number: int) -> Generator[None]:
+        update, calls = Updates.step, 0
+
+        def step(self: Updates, *args: Any, **kwargs: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                raise Cut
+            update(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Updates, "step", step)
+            with pytest.raises(Cut):
+                yield
+
+    return cutting

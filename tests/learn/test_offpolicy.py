@@ -23,6 +23,7 @@ from imitari.learn.actor_critic import SoftSettings
 from imitari.learn.agent import Agent
 from imitari.learn.offpolicy import fit_offpolicy
 from imitari.learn.run import Run, Updates
+from tests.conftest import CutAt
 
 KEY = "observation.state"
 SPEC = Spec({KEY: Feature((2,))}, Feature((2,), low=(-2.0, -2.0), high=(2.0, 2.0)))
@@ -145,31 +146,14 @@ def test_starts_are_remembered_and_belong_to_the_seed() -> None:
     assert starts == list(range(1_500_000, 1_500_000 + 3 * len(one.facts["explored"]["rounds"])))
 
 
-class Cut(Exception):
-    """Stands for a kill."""
-
-
 @pytest.mark.parametrize("death", [1, 60, 130, 259])
 @pytest.mark.parametrize("ratio", [0.0, 0.5])
-def test_a_killed_training_ends_with_the_same_weights(
-    death: int, ratio: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_training_ends_with_the_same_weights(death: int, ratio: float, tmp_path: Path, cut_at: CutAt) -> None:
     data = demos()
     whole = fit(tmp_path / "whole", data, offline_ratio=ratio)
     assert len(whole.facts["explored"]["rounds"]) > 4
-    update, calls = Updates.step, 0
-
-    def mortal(self: Updates, *args: Any, **kwargs: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == death:
-            raise Cut
-        update(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Updates, "step", mortal)
-        with pytest.raises(Cut):
-            fit(tmp_path / "cut", data, offline_ratio=ratio)
+    with cut_at(death):
+        fit(tmp_path / "cut", data, offline_ratio=ratio)
     kept = sorted(path.name for path in (tmp_path / "cut" / "resume").glob("*"))
     assert len(kept) == (0 if death == 1 else 3), kept
     again = fit(tmp_path / "cut", data, offline_ratio=ratio)

@@ -20,10 +20,11 @@ from imitari.envs import task_named
 from imitari.envs._batched import BatchedWorld, State
 from imitari.learn.agent import Agent
 from imitari.learn.rollout import LOG_DENSITY, Practice
-from imitari.learn.run import Run, Updates
+from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.learn.tried import UNTRIED, Tried, remembering, with_untried
 from imitari.methods.online.ppo import ProximalPolicyOptimisation
+from tests.conftest import CutAt
 
 KEY = "observation.state"
 LINE = Spec({KEY: Feature((2,))}, Feature((1,), "int64", "choice", low=(0,), high=(3,)))
@@ -139,27 +140,12 @@ def test_an_agent_keeps_its_table(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*told)
 
 
-class Cut(Exception):
-    pass
-
-
-def test_starts_are_learned_one_after_another_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starts_are_learned_one_after_another_and_resumed(tmp_path: Path, cut_at: CutAt) -> None:
     method = ProximalPolicyOptimisation.from_json({**SMALL.to_json(), "maps": 3})
     assert isinstance(method, ProximalPolicyOptimisation)
     whole = fit(method, line(), folder=tmp_path / "whole")
-    update, calls = Updates.step, 0
-
-    def cutting(self: Updates, *args: Any, **kwargs: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 9:
-            raise Cut
-        update(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Updates, "step", cutting)
-        with pytest.raises(Cut):
-            fit(method, line(), folder=tmp_path / "cut", save_seconds=0.0)
+    with cut_at(9):
+        fit(method, line(), folder=tmp_path / "cut", save_seconds=0.0)
     again = fit(method, line(), folder=tmp_path / "cut", save_seconds=0.0)
     assert again.identity() == whole.identity()
     assert again.facts["maps"] == whole.facts["maps"]

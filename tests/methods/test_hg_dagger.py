@@ -16,8 +16,9 @@ from imitari.envs import task_named
 from imitari.learn.agent import Agent
 from imitari.learn.interactive import EXECUTED, INTERVENTION
 from imitari.learn.recorded import load_episodes
-from imitari.learn.run import Run, Updates
+from imitari.learn.run import Run
 from imitari.methods.online.hg_dagger import HumanGated
+from tests.conftest import CutAt
 
 SMALL: dict[str, Any] = {
     "steps": 20,
@@ -69,22 +70,10 @@ def test_random_interventions_are_a_setting() -> None:
 
 @pytest.mark.parametrize("death", [5, 33, 50])
 @pytest.mark.parametrize("start", ["warm", "scratch"])
-def test_a_killed_run_ends_with_the_same_weights(
-    death: int, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, calls, update = fit(tmp_path / "whole", start=start), 0, Updates.step
-
-    def mortal(self: Updates, *args: Any, **kwargs: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == death:
-            raise KeyboardInterrupt
-        update(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Updates, "step", mortal)
-        with pytest.raises(KeyboardInterrupt):
-            fit(tmp_path / "cut", start=start)
+def test_a_killed_run_ends_with_the_same_weights(death: int, start: str, tmp_path: Path, cut_at: CutAt) -> None:
+    whole = fit(tmp_path / "whole", start=start)
+    with cut_at(death):
+        fit(tmp_path / "cut", start=start)
     again = fit(tmp_path / "cut", start=start)
     for key, value in whole.learner.state_dict().items():
         assert torch.equal(value, again.learner.state_dict()[key]), key

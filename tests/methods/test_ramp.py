@@ -19,12 +19,13 @@ from imitari.evaluate.rollout import rollout
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
 from imitari.learn.rollout import LOG_DENSITY, Practice, Rollout
-from imitari.learn.run import Run, Updates
+from imitari.learn.run import Run
 from imitari.methods.online.ppo import ProximalPolicyOptimisation
 from imitari.methods.planning.ramp import PlannedEpisodes, PlanningPolicy, ReinforcedPlanning
 from imitari.plan.following import PlanFollower
 from imitari.plan.model import Domain, Problem
 from imitari.plan.planners import Planned
+from tests.conftest import CutAt
 
 TASK = "crafting/pogo-6"
 SETTINGS: dict[str, Any] = {
@@ -216,23 +217,12 @@ def test_the_share_of_planned_episodes_is_logged(crafting_demos: Demos) -> None:
     assert agent.facts["data"]["episodes"] == len(crafting_demos)
 
 
-def test_the_same_after_a_cut(crafting_demos: Demos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_after_a_cut(crafting_demos: Demos, tmp_path: Path, cut_at: CutAt) -> None:
     """Plans and counts too, in the middle of an episode that follows a plan or not."""
     method = ramp(together=2, steps=512)
     whole = fit(method, crafting_demos, folder=tmp_path / "whole")
-    update, calls = Updates.step, 0
-
-    def cutting(self: Updates, *args: Any, **kwargs: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 11:
-            raise KeyboardInterrupt
-        update(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Updates, "step", cutting)
-        with pytest.raises(KeyboardInterrupt):
-            fit(method, crafting_demos, folder=tmp_path / "cut", save_seconds=0.0)
+    with cut_at(11):
+        fit(method, crafting_demos, folder=tmp_path / "cut", save_seconds=0.0)
     again = fit(method, crafting_demos, folder=tmp_path / "cut", save_seconds=0.0)
     assert again.facts["plans"] == whole.facts["plans"]
     assert again.facts["maps"] == whole.facts["maps"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from imitari.core.task import Task
 from imitari.envs import task_named
 from imitari.learn.agent import Agent
 from imitari.learn.method import Method, method_class
-from imitari.learn.run import Run, Updates
+from imitari.learn.run import Run
+from tests.conftest import CutAt
 
 METHODS = sorted(entries("methods"))
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -132,32 +132,15 @@ def test_a_saved_agent_acts_the_same(name: str, small_demos: Demos, tmp_path: Pa
     np.testing.assert_array_equal(acts(agent, small_demos), acts(loaded, small_demos))
 
 
-class Cut(Exception):
-    """Stands for a kill in the middle of a training."""
-
-
 @every_method
-def test_resuming_equals_never_having_stopped(
-    name: str, small_demos: Demos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resuming_equals_never_having_stopped(name: str, small_demos: Demos, tmp_path: Path, cut_at: CutAt) -> None:
     whole = fit(name, small_demos, tmp_path / "whole")
     if exact(name):  # it is done in one pass: after a cut it begins again
         assert not (tmp_path / "whole" / "resume").exists()
         assert equal(whole, fit(name, small_demos, tmp_path / "whole"))
         return
-    update, calls = Updates.step, 0
-
-    def cutting(self: Updates, *args: Any, **kwargs: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 17:
-            raise Cut
-        update(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Updates, "step", cutting)
-        with pytest.raises(Cut):
-            fit(name, small_demos, tmp_path / "cut", save_seconds=0.0)
+    with cut_at(17):
+        fit(name, small_demos, tmp_path / "cut", save_seconds=0.0)
     assert equal(whole, fit(name, small_demos, tmp_path / "cut", save_seconds=0.0))
 
 

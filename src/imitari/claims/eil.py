@@ -12,7 +12,7 @@ from imitari.core.demos import Demos
 from imitari.core.episode import Array
 from imitari.core.outcome import Outcome
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Difference, Level, NotWorse, training_starts
-from imitari.jobs.sharing import recorded_once, shared, trained_once
+from imitari.jobs.sharing import recorded_once, shared, told, trained_once
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -90,10 +90,7 @@ def run_arm(run: ArmRun) -> list[Outcome]:
     number that was measured, at every start."""
     name, _, what = run.arm.partition("_")
     if what:
-        value = MEASURED[what](run, name)
-        return [
-            Outcome(run.arm, run.task.name, start, run.seed, True, value, value, 0, "truncated") for start in run.starts
-        ]
+        return told(run, MEASURED[what](run, name))
     return judged(run, cloned(run))
 
 

@@ -15,6 +15,7 @@ from imitari.evaluate.letters import compact_letters
 from imitari.evaluate.planning import rollouts_for_power
 from imitari.evaluate.sequential import Boundary, PairedSequentialTest, peeked_error
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Level
+from imitari.jobs.sharing import told
 
 Floats = NDArray[np.float64]
 RATES, BUDGETS = (0.1, 0.3, 0.5, 0.8), (50, 200)
@@ -150,10 +151,7 @@ MEASURED: dict[str, Callable[[ArmRun], float]] = {
 
 def run_arm(run: ArmRun) -> list[Outcome]:
     """`total`: what was measured, at every start."""
-    value = MEASURED[run.arm](run)
-    return [
-        Outcome(run.arm, run.task.name, start, run.seed, True, value, value, 0, "truncated") for start in run.starts
-    ]
+    return told(run, MEASURED[run.arm](run))
 
 
 CLAIM = Claim(

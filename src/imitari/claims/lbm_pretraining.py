@@ -16,7 +16,7 @@ from imitari.envs.mixed import MixedTask, instructed
 from imitari.evaluate.many import rank_sequentially
 from imitari.evaluate.outcomes import read_outcomes, write_outcomes
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Derived, Level, NotWorse, Seen
-from imitari.jobs.sharing import alone_in, shared, trained_once
+from imitari.jobs.sharing import alone_in, shared, told, trained_once
 
 if TYPE_CHECKING:
     from imitari.learn.agent import Agent
@@ -162,9 +162,7 @@ def run_arm(run: ArmRun) -> list[Outcome]:
         value = float(np.mean([decided(run, *side) for side in SIDES]))
     else:
         value = float(np.mean([gap(run, number, True) <= gap(run, number, False) for number in range(2)]))
-    return [
-        Outcome(run.arm, run.task.name, start, run.seed, True, value, value, 0, "truncated") for start in run.starts
-    ]
+    return told(run, value)
 
 
 # ---------------------------------------------------------------- what is compared, and what must come out

@@ -13,7 +13,7 @@ import numpy as np
 from imitari.core.demos import Demos
 from imitari.core.outcome import Outcome
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Derived, Level, training_starts
-from imitari.jobs.sharing import recorded_once, shared, trained_once
+from imitari.jobs.sharing import recorded_once, shared, told, trained_once
 
 if TYPE_CHECKING:
     import torch
@@ -185,10 +185,7 @@ def run_arm(run: ArmRun) -> list[Outcome]:
     from imitari.evaluate.rollout import rollout
 
     if run.arm in MEASURED:
-        value = MEASURED[run.arm](run)
-        return [
-            Outcome(run.arm, run.task.name, start, run.seed, True, value, value, 0, "truncated") for start in run.starts
-        ]
+        return told(run, MEASURED[run.arm](run))
     agent, outcomes = trained(run, run.arm), list[Outcome]()
     for episode in rollout(agent, run.task, run.starts):
         one = Outcome.of(episode, run.arm, run.task.name, run.seed)

@@ -14,7 +14,7 @@ from imitari.core.files import replace_text
 from imitari.core.outcome import Outcome
 from imitari.core.starts import judging_starts
 from imitari.jobs.claim import Arm, ArmRun, Budget, Claim, Data, Derived, Floats, Level
-from imitari.jobs.sharing import alone_in, shared
+from imitari.jobs.sharing import alone_in, shared, told
 
 if TYPE_CHECKING:
     from imitari.core.demos import Demos
@@ -76,9 +76,7 @@ def run_arm(run: ArmRun) -> list[Outcome]:
     looks = studied(run, policy, task, folder)
     if how == "rank":
         value = rank_correlation([-look.loss for look in looks], [look.success for look in looks])
-        return [
-            Outcome(run.arm, task.name, start, run.seed, False, value, value, 0, "truncated") for start in run.starts
-        ]
+        return told(run, value)
     chosen = {
         "best": max(looks, key=lambda look: (look.success, look.step)),
         "valid": min(looks, key=lambda look: look.loss),
