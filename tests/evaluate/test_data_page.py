@@ -62,6 +62,20 @@ def test_everything_stands_on_one_page(demos: Demos) -> None:
     assert sorted(best) == ["1", "3"]
 
 
+def test_it_says_who_scored_with_what_and_what_the_data_holds(demos: Demos) -> None:
+    values = {"order": np.arange(5.0), "bad": np.arange(5.0)}
+    about = {"who": "ensemble_bc 12ab", "eta": 0.123456789, "near_distance": 2, "none": None}
+    spec = Spec({"observation.state": Feature((2,), names=("x", "y"), unit="m")}, Feature((2,)))
+    scores = Scores({}, values, {"order": "low"}, None, {}, about)
+    text = render(DataPage("cups", demos.with_spec(spec), [Finding("error", "idle", "rests", "cut")], scores))
+    assert "<strong>1 error: mend" in text
+    assert "Scored by ensemble_bc 12ab (eta 0.123, near distance 2)." in text
+    assert "steps that contradict in familiar states" in text
+    assert "<td>8 to 8, median 8</td>" in text
+    assert "<td>number 2; m; x, y</td>" in text
+    assert "<td>number 2</td>" in text
+
+
 def test_the_law_comes_back_from_its_file() -> None:
     found = study()
     law = law_from(found)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from imitari.core.demos import Demos
+from imitari.core.spec import Feature
 from imitari.data.curate.scores import Scores
 from imitari.evaluate._data_plots import kept_rows, law_plot, score_bars
 from imitari.evaluate._page import Tone, page_of, section, table
@@ -19,11 +20,15 @@ from imitari.evaluate.power_law import PowerLaw
 
 MOST = 60  # rows of a table
 MEANINGS = {
-    "rank_sum": "sum of the ranks of the two below",
+    "rank_sum": "sum of the ranks in action variance and in horizon",
     "action_variance": "how much actions differ in states that are alike",
     "horizon": "steps",
     "similarity": "share of all steps that are near",
-    "diversity": "the inverse of that",
+    "diversity": "the inverse of similarity",
+    "order": "place among all, 0 the best: by bad steps, then by good ones",
+    "compatibility": "mean of 1 where a step fits or its state is new, 0 where it contradicts",
+    "bad": "steps that contradict in familiar states",
+    "good": "steps in new states that were predicted all the same",
 }
 
 
@@ -79,9 +84,9 @@ def render(page: DataPage) -> str:
 def _verdict(page: DataPage) -> tuple[str, Tone]:
     count = Counter(finding.severity for finding in page.findings)
     if count["error"]:
-        return f"{count['error']} errors: mend these before anything is trained", "bad"
+        return f"{counted(count['error'], 'error')}: mend these before anything is trained", "bad"
     if count["warning"]:
-        return f"No error; {count['warning']} warnings to look at", ""
+        return f"No error; {counted(count['warning'], 'warning')} to look at", ""
     return "The doctor finds nothing wrong", "good"
 
 
@@ -164,13 +169,28 @@ def _episodes(page: DataPage) -> str:
         for number in shown.tolist()
     ]
     meant = "; ".join(f"{one}: {MEANINGS[one]}" for one in names if one in MEANINGS)
-    about = ", ".join(f"{key} {value}" for key, value in scores.about.items() if value not in (None, "", False))
-    why = f"Filled: the best {page.share:.0%} by {name}. {meant}. Scored with {about or 'a model'}."
+    by, settings = _who(scores)
+    why = f"Filled: the best {page.share:.0%} by {name}. {meant + '. ' if meant else ''}Scored by {by}{settings}."
     between = len(order) - len(shown)
     why += f" {between} episodes between the best and the worst are not listed." if between else ""
     titles = [f"{one} ({scores.better[one]})" if one in scores.better else one for one in names]
     pictures = score_bars(values[order], best[order], name)
     return section("How good every episode is", why, pictures, table(["episode", "among the best", *titles], rows))
+
+
+def _who(scores: Scores) -> tuple[str, str]:
+    """Who scored, and in brackets with what."""
+    about = {key: value for key, value in scores.about.items() if value not in (None, "", False)}
+    who = str(about.pop("who", "a model"))
+    shown = [
+        f"{key.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for key, value in about.items()
+    ]
+    return who, f" ({', '.join(shown)})" if shown else ""
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _kept(page: DataPage) -> str:
@@ -185,11 +205,21 @@ def _kept(page: DataPage) -> str:
 def _data(page: DataPage) -> str:
     facts = page.demos.facts()
     share = facts["success_share"]
+    length = page.demos.table.length
+    least, middle, most = (int(value) for value in np.quantile(length, [0, 0.5, 1]))
     rows = [
+        ["episodes, steps", f"{len(length):,}, {int(length.sum()):,}"],
+        ["steps an episode", f"{least} to {most}, median {middle}"],
         ["success", "not recorded" if share is None else f"{share:.1%} of the episodes that say so"],
         ["fingerprint", str(facts["fingerprint"])],
         *[["done to it", step] for step in facts["provenance"]["steps"]],
-        *[[key, f"{feature.kind} {'x'.join(map(str, feature.shape))}"] for key, feature in page.demos.spec.obs.items()],
-        ["action", f"{page.demos.spec.action.kind} {'x'.join(map(str, page.demos.spec.action.shape))}"],
+        *[[key, told(feature)] for key, feature in page.demos.spec.obs.items()],
+        ["action", told(page.demos.spec.action)],
     ]
     return section("The data set", "Where it comes from and what it holds.", table(["", ""], rows))
+
+
+def told(feature: Feature) -> str:
+    """Kind, shape, and where they are known unit and names."""
+    parts = [" ".join([feature.kind, "x".join(map(str, feature.shape))]).strip(), feature.unit or ""]
+    return "; ".join(part for part in (*parts, ", ".join(feature.names or ())) if part)

@@ -105,5 +105,5 @@ def data_report(
         raise UserError(f"{study / SCALE}: is missing: give the folder of a finished `imitari scale`")
     told = Scores.load(scores).of(demos, scores) if scores else score(demos, by=by) if demos.spec.numbers else None
     found = None if study is None else read_json(study / SCALE)
-    name = title or f"{demos.provenance.path}: before and after training"
+    name = title or f"Data set {demos.provenance.path}"
     write_page(DataPage(name, demos, examine(demos, folder=place), told, best, found), out)
