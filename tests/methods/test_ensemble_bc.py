@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from imitari.core.columns import ArrayColumn
 from imitari.core.demos import Demos
-from imitari.core.episode import ACTION_KNOWN
+from imitari.core.episode import ACTION_KNOWN, Array
 from imitari.core.errors import UserError
 from imitari.data.sampling import Windows
 from imitari.envs import task_named
 from imitari.jobs.demonstrations import demonstrate
 from imitari.learn.agent import Agent
 from imitari.learn.run import Run
+from imitari.methods.cloning import ensemble_bc
 from imitari.methods.cloning.ensemble_bc import EnsembleCloning, Members
 
 STATE = "observation.state"
@@ -79,12 +82,49 @@ def test_given_limits_are_taken_and_all_data_learned(small_demos: Demos) -> None
     settings = {"hidden": (8,), "steps": 2, "batch": 20}
     agent = EnsembleCloning(most_error=0.4, least_novelty=0.15, **settings).fit(small_demos, Run(show=False))  # type: ignore[arg-type]
     assert agent.learner.get_buffer("limits").tolist() == pytest.approx([0.4, 0.15])
-    half = EnsembleCloning(most_error=0.4, **settings).fit(small_demos, Run(show=False))  # type: ignore[arg-type]
+    half = EnsembleCloning(most_error=0.4, folds=0, **settings).fit(small_demos, Run(show=False))  # type: ignore[arg-type]
     assert half.learner.get_buffer("limits").tolist()[0] == pytest.approx(0.4)
     assert half.learner.get_buffer("limits").tolist()[1] > 0
     assert half.facts["data"]["episodes"] == len(small_demos)  # those kept aside were seen too
     with pytest.raises(UserError, match="one episode"):
         EnsembleCloning(**settings).fit(small_demos.keep([0]), Run(show=False))  # type: ignore[arg-type]
+
+
+def test_every_demonstration_calibrates_by_an_ensemble_that_has_not_seen_it(
+    monkeypatch: pytest.MonkeyPatch, small_demos: Demos
+) -> None:
+    seen: list[set[int]] = []
+    judged: list[list[int]] = []
+    told: list[tuple[Array, Array]] = []
+    plain_clone, plain_said = ensemble_bc.clone, ensemble_bc.said
+
+    def numbered(demos: Demos) -> list[int]:
+        return [int(source["number"]) for source in demos.table.source]
+
+    def clone(method: EnsembleCloning, demos: Demos, *args: Any, **kwargs: Any) -> Agent:
+        seen.append(set(numbered(demos)))
+        return plain_clone(method, demos, *args, **kwargs)
+
+    def said(agent: Agent, demos: Demos) -> tuple[Array, Array]:
+        judged.append(numbered(demos))
+        told.append(plain_said(agent, demos))
+        return told[-1]
+
+    monkeypatch.setattr(ensemble_bc, "clone", clone)
+    monkeypatch.setattr(ensemble_bc, "said", said)
+    for number, source in enumerate(small_demos.table.source):
+        source["number"] = number
+    method = EnsembleCloning(hidden=(8,), steps=2, batch=20, folds=2, share=0.9)
+    agent = method.fit(small_demos, Run(show=False))
+    everyone = set(range(len(small_demos)))
+    assert sorted(number for part in judged for number in part) == sorted(everyone)
+    for part, others in zip(judged, seen[:2], strict=True):
+        assert others == everyone - set(part)
+    assert seen[-1] == everyone  # the policy itself has seen all
+    limits = [np.quantile(np.concatenate(values), 0.9) for values in zip(*told, strict=True)]
+    assert agent.learner.get_buffer("limits").tolist() == pytest.approx(limits, rel=1e-5)
+    with pytest.raises(UserError, match="folds is 1"):
+        EnsembleCloning(folds=1)
 
 
 def test_unknown_actions_have_no_error_and_are_kept(trained: tuple[Agent, Demos]) -> None:

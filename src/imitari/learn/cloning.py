@@ -42,6 +42,7 @@ def clone(
     action_offsets: Sequence[int] | None = None,
     start: Agent | None = None,
     scaler: Scaler | None = None,
+    stage: str = "train",
 ) -> Agent:
     """Fits `method.learner` to windows of the demonstrations.
 
@@ -52,13 +53,14 @@ def clone(
         task: fills in names, bounds and periods that the data does not carry.
         start: an agent of the same method whose weights and scaling are where this begins.
         scaler: fitted by the method on the same demonstrations, in the place of `obs_scaling` and `action_scaling`.
+        stage: names this fit among several of one run.
     """
     framing = method.framing()
     offsets = (obs_offsets or framing.obs_offsets, action_offsets or framing.action_offsets)
     sampler = partial(Windows, obs_offsets=offsets[0], action_offsets=offsets[1])
     return fit_samples(
         method, demos, run, task, sampler, obs_scaling=obs_scaling, action_scaling=action_scaling, start=start,
-        scaler=scaler,
+        scaler=scaler, stage=stage,
     )  # fmt: skip
 
 
@@ -73,6 +75,7 @@ def fit_samples(
     action_scaling: ScalingKind = "minmax",
     start: Agent | None = None,
     scaler: Scaler | None = None,
+    stage: str = "train",
 ) -> Agent:
     """Fits `method.learner` to whatever samples `sampler` makes of the demonstrations, see `clone`."""
     demos = described(demos, task)
@@ -87,9 +90,8 @@ def fit_samples(
     held = sampler(run.held.with_spec(demos.spec)) if run.held else None
     check = held_out_loss(learner, held, scale, run) if held else None
     run.identity = {**run.identity, **fit_facts(method, demos, run)}
-    run.train(
-        learner, batches, method.optim(), method.steps, scale, check=check, check_every=max(1, method.steps // 20)
-    )
+    every = max(1, method.steps // 20)
+    run.train(learner, batches, method.optim(), method.steps, scale, stage=stage, check=check, check_every=every)
     return finished(method, learner, scaler, demos, run)
 
 

@@ -7,7 +7,9 @@
 3. `imitari data trim --model RUN` drops the steps with L > lambda in familiar states; train anew, from scratch, on the
    first demonstrations and what is left. `imitari data filter --scores` chooses whole demonstrations, by the number of
    bad steps and then by that of informative ones, which is what policies with a memory or of chunks need.
-4. lambda and eta are quantiles over demonstrations that are held out of the training, unless they are given.
+4. lambda and eta, unless they are given, are quantiles over all demonstrations, of what an ensemble of the others says
+   of each: the demonstrations are cut into parts, and the whole is trained once more without each part (or, with
+   `folds` 0, over a share that is kept out of the training).
 Gandhi, Karamcheti, Liao & Sadigh 2022, "Eliciting Compatible Demonstrations for Multi-Human Imitation Learning".
 Differs from the paper: the last weights count and not those of the best validation loss; the thresholds are calibrated
 and not 0.4 and 0.15; pictures go through an encoder of their own or through `--encoder`, not a ResNet-34. Not here: the
@@ -33,8 +35,9 @@ from imitari.core.spec import Spec
 from imitari.core.task import Task
 from imitari.data.curate.compatibility import Limits, error_and_novelty, order
 from imitari.data.curate.scores import Scores, by_episode
+from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
-from imitari.learn.cloning import clone, finished
+from imitari.learn.cloning import clone, described, finished
 from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.run import Run
@@ -51,7 +54,8 @@ class EnsembleCloning(Trained):
     hidden: tuple[int, ...] = (256, 256)  # widths of the layers
     norm: bool = True  # LayerNorm before each activation
     dropout: float = 0.5  # after each activation; without it members agree even where they have seen nothing
-    held: float = 0.2  # share of the demonstrations that is kept aside to calibrate both limits
+    folds: int = 5  # parts of the demonstrations that calibrate both limits, each by an ensemble of the others
+    held: float = 0.2  # with folds 0: share of the demonstrations that is kept aside to calibrate
     share: float = 0.95  # quantile of held-out errors and novelties at which the limits lie
     most_error: float = 0.0  # lambda; 0: calibrate it
     least_novelty: float = 0.0  # eta; 0: calibrate it
@@ -69,6 +73,8 @@ class EnsembleCloning(Trained):
             raise UserError(f"members is {self.members}: disagreement takes at least 2")
         if self.batch < self.members:
             raise UserError(f"batch is {self.batch}: each of {self.members} members needs at least one sample")
+        if self.folds == 1 or self.folds < 0:
+            raise UserError(f"folds is {self.folds}: it takes at least 2 parts, or 0 to keep a share aside")
         if not 0 < self.held < 1 or not 0 < self.share < 1:
             raise UserError(f"held is {self.held:g} and share {self.share:g}: both must be above 0 and below 1")
         if min(self.most_error, self.least_novelty) < 0:
@@ -82,24 +88,40 @@ class EnsembleCloning(Trained):
         return Members(self, spec)
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:
-        part, aside = demos, None
-        if self.calibrates:
-            if len(demos) < 2:
-                raise UserError(
-                    f"{demos.provenance.path}: has one episode, and calibrating takes another: give --most-error and "
-                    "--least-novelty"
-                )
+        demos = described(demos, task)
+        if self.calibrates and len(demos) < 2:
+            raise UserError(
+                f"{demos.provenance.path}: has one episode, and calibrating takes another: give --most-error and "
+                "--least-novelty"
+            )
+        if self.calibrates and not self.folds:
             part, aside = demos.split(max(self.held, 0.51 / len(demos)), run.seed)
-        agent = clone(self, part, run, task)
+            assert aside is not None
+            agent = clone(self, part, run)
+            told = said(agent, aside)
+        else:
+            told = self._crossed(demos, run) if self.calibrates else None
+            agent = clone(self, demos, run)
         learner = agent.learner
         assert isinstance(learner, Members)
-        found = Limits(self.most_error, self.least_novelty)
-        if aside is not None:
-            own = Limits.of(*said(agent, aside), self.share)
-            found = Limits(self.most_error or own.error, self.least_novelty or own.novelty)
-        learner.limits.copy_(torch.tensor([found.error, found.novelty]))
+        own = Limits.of(*told, self.share) if told else Limits(0.0, 0.0)
+        limits = self.most_error or own.error, self.least_novelty or own.novelty
+        learner.limits.copy_(torch.tensor(limits))
         # What was kept aside was seen too.
         return finished(self, learner, agent.scaler, demos.with_spec(agent.inside), run)
+
+    def _crossed(self, demos: Demos, run: Run) -> tuple[Array, Array]:
+        """L and N (N,) of all steps, part by part, each said by an ensemble that has not seen the demonstration."""
+        scaler = Scaler.fit(demos, "minmax", "minmax")  # one for all: limits are in its units
+        order = np.random.default_rng([run.seed, 0xF01D]).permutation(len(demos))
+        told: list[tuple[Array, Array]] = []
+        for number, part in enumerate(np.array_split(order, min(self.folds, len(demos)))):
+            aside = np.isin(np.arange(len(demos)), part)
+            others = demos.keep(~aside, f"without part {number} of {self.folds}")
+            agent = clone(self, others, run, scaler=scaler, stage=f"part-{number}")
+            told.append(said(agent, demos.keep(aside, f"part {number} of {self.folds}")))
+        error, novelty = (np.concatenate(values) for values in zip(*told, strict=True))
+        return error, novelty
 
     def scored(self, agent: Agent, demos: Demos) -> Scores:
         """Of steps: `error`, `novelty`, `compatibility`. Of episodes: `order` (the place among all, 0 the best),
