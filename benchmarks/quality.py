@@ -1,106 +1,66 @@
 """Measures of data quality on recordings of people: do they tell good trials from bad ones? As Markdown tables.
 
-  python benchmarks/quality.py [overcooked] [pusht] [kinder] [--seeds 0 1] [--steps 600]
+  python benchmarks/quality.py [overcooked] [pusht] [kinder] [trimming] [--seeds 0 1 2] [--steps 3000]
 
-`overcooked`: 39 trials of two people cooking together, whose return is known. Of every trial each measure, the mean of
-both cooks; Spearman's rank correlation with the return, of ranks within each of the five layouts, with a 95 % interval
-from 2,000 bootstrap draws of the trials. Then, in each layout, the trial of the highest return is held out, and cloning
-sees the half of the others that is lower or higher in a measure (or in the return), or all, for equally many updates:
-negative log-likelihood of the held-out actions. `pusht`, `kinder`: the measures of each set, and the rank correlation
-of each with the length of the episode.
+`overcooked`: 39 trials of two people cooking together, whose return is known. Of every trial each measure and its
+compatibility with the best trial of its layout (`ensemble_bc`, actions as indicators), the mean of both cooks;
+Spearman's rank correlation with the return, of ranks within each of the five layouts, with a 95 % interval from 2,000
+bootstrap draws of the trials of each layout. Then clones of all trials, of the half that is best by a measure or by
+the return, and of a random half, for equally many updates, cook with themselves: the return of 400 steps from the
+layout's start (needs the simulator: pip install overcooked). `pusht`, `kinder`: the measures of each set and the
+compatibility of the second half with the first, and the rank correlation of each with the length of the episode.
+`trimming`: clones of Push-T with all actions, without those of idle frames, and without as many random ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.cooking import MOVES, STATE, cooks, returns, trials
 from benchmarks.demonstrations import DATA
-from imitari.core.demos import Demos, Provenance
-from imitari.core.episode import Array, Episode
+from imitari.core.columns import ArrayColumn
+from imitari.core.demos import Demos
+from imitari.core.episode import ACTION, Array
+from imitari.core.outcome import Outcome
 from imitari.core.spec import Feature, Spec
+from imitari.data.curate.idle import idle
 from imitari.data.curate.quality import Measure, measured
-from imitari.data.opening import open_demos
+from imitari.data.curate.trim import masked
+from imitari.data.opening import ReadOptions, open_demos
+from imitari.envs import task_named
+from imitari.evaluate.intervals import Interval, crossed_interval, crossed_mean_interval
+from imitari.evaluate.rollout import rollout
+from imitari.learn.agent import Agent
 from imitari.learn.method import method_class
 from imitari.learn.run import Run
 
-STATE = "observation.state"
-MOVES = {(0, 0): 0, (0, -1): 1, (0, 1): 2, (1, 0): 3, (-1, 0): 4, "INTERACT": 5}
-HELD = ("onion", "dish", "soup")
-POTS = 2
 DRAWS = 2000
 SHOWN = ("action variance", "action variance, others", "state similarity", "rank sum", "standing still")
-HALVED = ("action variance, others",)
+CHOSEN = ("action variance, others", "standing still")  # lower is taken for better
+ENSEMBLE = {"hidden": [128, 128], "dropout": 0.3, "batch": 160, "steps": 1000, "schedule": "cosine", "share": 0.99}
+COOKING, TOGETHER = 400, 20  # steps of a clone's trial, and trials of each clone
+STARTS = range(100)  # of Push-T
+SETS = {
+    "pusht": ["pusht_human"],
+    "kinder": [
+        f"kinder2d_human/{name}.npz"
+        for name in ("Motion2D-p0", "Motion2D-p2", "StickButton2D-b1", "DynObstruction2D-o1")
+    ],
+}
 
 
-# ---------------------------------------------------------------- overcooked
-
-
-def overcooked() -> dict[str, Demos]:
-    """layout -> one episode for each cook of each trial; `source` says trial, pair and return."""
-    import pyarrow.parquet as parquet
-
-    folder = DATA / "overcooked_human"
-    pots = {
-        name: [(x, y) for y, row in enumerate(grid) for x, mark in enumerate(row) if mark == "P"]
-        for name, grid in json.loads((folder / "layouts.json").read_text()).items()
-    }
-    table = parquet.read_table(folder / "train_trials.parquet").sort_by([("trial", "ascending"), ("step", "ascending")])
-    columns = {key: np.array(table[key].to_pylist()) for key in ("trial", "pair", "trial_return", "layout_name")}
-    texts = {key: np.array(table[key].to_pylist(), object) for key in ("state", "joint_action")}
-    found: dict[str, list[Episode]] = {}
-    for trial in np.unique(columns["trial"]):
-        rows = np.flatnonzero(columns["trial"] == trial)
-        first = {key: values[rows[0]].item() for key, values in columns.items()}
-        layout = first["layout_name"]
-        states, joint = ([json.loads(text) for text in texts[key][rows]] for key in ("state", "joint_action"))
-        about = {"trial": first["trial"], "pair": first["pair"], "return": first["trial_return"]}
-        for cook in (0, 1):
-            seen = np.array([features(state, cook, pots[layout]) for state in states], np.float32)
-            moves = [one[cook] if isinstance(one[cook], str) else tuple(one[cook]) for one in joint]
-            action = np.array([MOVES[move] for move in moves], np.int64)[:, None]
-            found.setdefault(layout, []).append(Episode({STATE: seen}, action, source={**about, "cook": cook}))
-    choice = Feature((1,), "int64", "choice", low=(0,), high=(len(MOVES) - 1,))
-    return {
-        layout: Demos.from_episodes(
-            episodes, Spec({STATE: Feature(episodes[0].obs[STATE].shape[1:])}, choice), Provenance(layout)
-        )
-        for layout, episodes in sorted(found.items())
-    }
-
-
-def features(state: dict[str, Any], cook: int, pots: Sequence[tuple[int, int]]) -> list[float]:
-    """Place, gaze and held thing of oneself and the partner, what is in the pots, and how much lies about."""
-    values: list[float] = []
-    for player in (state["players"][cook], state["players"][1 - cook]):
-        name = (player.get("held_object") or {}).get("name")
-        values += [*player["position"], *player["orientation"], *(float(name == thing) for thing in HELD)]
-    objects = state["objects"]
-    lying = list(objects.values()) if isinstance(objects, dict) else list(objects)
-    where = {tuple(thing["position"]): thing for thing in lying}
-    for place in [*pots, *[(-1, -1)] * POTS][:POTS]:
-        _, count, cooked = (where.get(tuple(place)) or {}).get("state") or ("", 0, 0)
-        values += [float(count), min(float(cooked), 20.0) / 5]
-    loose = [thing for place, thing in where.items() if place not in set(map(tuple, pots))]
-    return [*values, *(float(sum(thing["name"] == name for thing in loose)) for name in HELD)]
-
-
-def per_trial(demos: Demos, values: Array) -> tuple[Array, Array]:
-    """(return, mean value) of every trial."""
-    trials = np.array([source["trial"] for source in demos.table.source])
-    told = np.array([source["return"] for source in demos.table.source])
-    each = np.unique(trials)
-    return np.array([told[trials == one][0] for one in each]), np.array([values[trials == one].mean() for one in each])
+def cloned(demos: Demos, seed: int, steps: int, **more: object) -> Agent:
+    settings = {"hidden": [128, 128], "batch": 128, "steps": steps, "schedule": "cosine", **more}
+    return method_class("bc").from_json(settings).fit(demos, Run(seed=seed, show=False, precision="fp32"))
 
 
 def measures(demos: Demos) -> dict[str, Array]:
@@ -116,94 +76,174 @@ def measures(demos: Demos) -> dict[str, Array]:
     }
 
 
-def correlated(pairs: Sequence[tuple[Array, Array]]) -> tuple[float, float, float]:
-    """Spearman's of ranks within groups, each brought to (0, 1), and its bootstrap interval."""
-    ranks = [np.stack([(rankdata(part) - 0.5) / len(part) for part in pair]) for pair in pairs]
-    whole = np.concatenate(ranks, 1)
+def compatible(first: Demos, new: Demos, seeds: Sequence[int], folds: int) -> Array:
+    """(E,) compatibility of the episodes of `new` with the policy of `first`, mean over seeds."""
+    method = method_class("ensemble_bc").from_json({**ENSEMBLE, "folds": folds})
+    agents = [method.fit(first, Run(seed=seed, show=False, precision="fp32")) for seed in seeds]
+    return np.mean([method.scored(agent, new).episodes["compatibility"] for agent in agents], 0)
+
+
+# ---------------------------------------------------------------- overcooked
+
+
+def indicated(demos: Demos) -> Demos:
+    """Choices as indicators: numbers have a mean."""
+    told = np.eye(len(MOVES), dtype=np.float32)[demos.columns[ACTION].take(np.arange(demos.columns[ACTION].shape[0]))]
+    feature = Feature((len(MOVES),), low=(0.0,) * len(MOVES), high=(1.0,) * len(MOVES))
+    columns = {**demos.columns, ACTION: ArrayColumn(told.reshape(-1, len(MOVES)))}
+    return Demos(Spec(demos.spec.obs, feature), columns, demos.table, demos.provenance)
+
+
+def per_trial(demos: Demos, values: Array) -> tuple[Array, Array]:
+    """(return, mean value) of every trial."""
+    numbers = np.array([source["trial"] for source in demos.table.source])
+    told = np.array([source["return"] for source in demos.table.source])
+    each = np.unique(numbers)
+    means = np.array([values[numbers == one].mean() for one in each])
+    return np.array([told[numbers == one][0] for one in each]), means
+
+
+def with_the_best(demos: Demos, seeds: Sequence[int]) -> Array:
+    """(E,) compatibility with the best trial of the layout, NaN for that trial itself; mean over seeds."""
+    told = np.array([source["return"] for source in demos.table.source])
+    numbers = np.array([source["trial"] for source in demos.table.source])
+    best = numbers == numbers[told.argmax()]
+    numeric, values = indicated(demos), np.full(len(demos), np.nan)
+    first, new = numeric.keep(best, "the best trial"), numeric.keep(~best, "the others")
+    values[~best] = compatible(first, new, seeds, folds=2)
+    return values
+
+
+def correlated(pairs: Sequence[tuple[Array, Array]]) -> Interval:
+    """Spearman's of ranks within groups, each brought to (0, 1); interval by drawing trials within every group."""
+
+    def of(parts: Sequence[tuple[Array, Array]]) -> float:
+        ranks = [np.stack([(rankdata(one) - 0.5) / len(one) for one in pair]) for pair in parts]
+        return float(np.corrcoef(np.concatenate(ranks, 1))[0, 1])
+
     rng = np.random.default_rng(0)
-    drawn = [whole[:, rng.integers(whole.shape[1], size=whole.shape[1])] for _ in range(DRAWS)]
-    draws = [np.corrcoef(one)[0, 1] for one in drawn]
+    picks = ([rng.integers(len(pair[0]), size=len(pair[0])) for pair in pairs] for _ in range(DRAWS))
+    draws = [of([(a[which], b[which]) for (a, b), which in zip(pairs, pick, strict=True)]) for pick in picks]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return float(np.corrcoef(whole)[0, 1]), float(low), float(high)
+    return Interval(of(pairs), float(low), float(high))
 
 
-def held_out_loss(part: Demos, held: Demos, seed: int, steps: int) -> float:
-    settings = {"hidden": [128, 128], "batch": 128, "steps": steps, "schedule": "cosine", "dropout": 0.1}
-    run = Run(seed=seed, show=False, held=held, precision="fp32")
-    method_class("bc").from_json(settings).fit(part, run)
-    losses = [row["held_action_loss"] for row in run.metrics.rows if "held_action_loss" in row]
-    return float(losses[-1])
-
-
-def halves(demos: Demos, values: Array) -> tuple[Array, Array]:
-    """Numbers of the episodes of the trials with the lower and with the higher values, as many trials of each."""
-    trials = np.array([source["trial"] for source in demos.table.source])
-    each = np.unique(trials)
-    order = each[np.argsort([values[trials == one].mean() for one in each], kind="stable")]
-    count = len(each) // 2
-    low, high = order[:count], order[len(order) - count :]
-    return np.flatnonzero(np.isin(trials, low)), np.flatnonzero(np.isin(trials, high))
+def lower_half(demos: Demos, values: Array) -> Array:
+    """Numbers of the episodes of the half of the trials with the lower mean values."""
+    numbers = np.array([source["trial"] for source in demos.table.source])
+    each = np.unique(numbers)
+    order = each[np.argsort([values[numbers == one].mean() for one in each], kind="stable")]
+    return np.flatnonzero(np.isin(numbers, order[: (len(each) + 1) // 2]))
 
 
 def report_overcooked(seeds: Sequence[int], steps: int) -> None:
-    layouts = overcooked()
+    layouts = cooks(trials())
     found = {name: measures(demos) for name, demos in layouts.items()}
-    print("| measure | correlation with the return (39 trials) | 95 % |\n|---|---|---|")
-    for measure in SHOWN:
-        pairs = [per_trial(demos, found[name][measure]) for name, demos in layouts.items()]
-        value, low, high = correlated(pairs)
-        print(f"| {measure} | {value:+.2f} | {low:+.2f} to {high:+.2f} |")
-    print("\n| layout | all | " + " | ".join(f"{name}: lower half, upper half" for name in (*HALVED, "return")) + " |")
-    print("|---|---|" + "---|" * (len(HALVED) + 1), flush=True)
     for name, demos in layouts.items():
+        found[name]["compatibility with the best"] = with_the_best(demos, seeds)
+    print(f"| correlation with the return | {' | '.join(layouts)} | all 39 trials, 95 % |")
+    print("|---|" + "---|" * (len(layouts) + 1))
+    for measure in (*SHOWN, "compatibility with the best"):
+        pairs = [per_trial(demos, found[name][measure]) for name, demos in layouts.items()]
+        pairs = [(told[~np.isnan(values)], values[~np.isnan(values)]) for told, values in pairs]
+        each = " | ".join(f"{ranked(*pair):+.2f}" for pair in pairs)
+        print(f"| {measure} | {each} | {shown(correlated(pairs), '+.2f')} |", flush=True)
+    report_clones(layouts, found, seeds, steps)
+
+
+def report_clones(
+    layouts: dict[str, Demos], found: dict[str, dict[str, Array]], seeds: Sequence[int], steps: int
+) -> None:
+    """What clones of parts of the trials earn by cooking with themselves."""
+    arms = ["all", "best half by return", *(f"lower half by {name}" for name in CHOSEN), "random half"]
+    earned: dict[str, list[Array]] = {arm: [] for arm in arms}
+    print(f"\n| layout | people | {' | '.join(arms)} |\n|---|---|" + "---|" * len(arms))
+    for layout, demos in layouts.items():
         told = np.array([source["return"] for source in demos.table.source])
-        best = told == told.max()
-        held, rest = demos.keep(best, "held out"), demos.keep(~best, "rest")
-        values = {**{key: each[~best] for key, each in found[name].items()}, "return": told[~best]}
-        row = [np.mean([held_out_loss(rest, held, seed, steps) for seed in seeds])]
-        for key in (*HALVED, "return"):
-            parts = [rest.keep(part) for part in halves(rest, values[key])]
-            row += [np.mean([held_out_loss(part, held, seed, steps) for seed in seeds]) for part in parts]
-        cells = [f"{row[0]:.3f}", *(f"{row[i]:.3f}, {row[i + 1]:.3f}" for i in range(1, len(row), 2))]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        drawn = np.random.default_rng(0).normal(size=len(demos))
+        values = [-told, *(found[layout][name] for name in CHOSEN), drawn]
+        parts = [demos, *(demos.keep(lower_half(demos, one), "half") for one in values)]
+        for arm, part in zip(arms, parts, strict=True):
+            table = [returns(cloned(part, seed, steps), layout, TOGETHER, COOKING, seed) for seed in seeds]
+            earned[arm].append(np.array(table))
+        people = np.mean([told[::2] * COOKING / demos.table.length[::2]])
+        cells = [shown(crossed_mean_interval(earned[arm][-1], limits=None), ".0f") for arm in arms]
+        print(f"| {layout} | {people:.0f} | {' | '.join(cells)} |", flush=True)
+    means = {arm: np.mean(tables, 0) for arm, tables in earned.items()}  # (seeds, trials) over layouts
+    for arm in arms[1:]:
+        gain = crossed_interval(means["all"], means[arm], limits=None)
+        print(f"{arm} less all, mean of the layouts: {shown(gain, '+.1f')}")
+
+
+def ranked(one: Array, two: Array) -> float:
+    return float(spearmanr(one, two).statistic)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def shown(interval: Interval, how: str) -> str:
+    return f"{interval.estimate:{how}} [{interval.low:{how}}, {interval.high:{how}}]"
 
 
 # ---------------------------------------------------------------- sets without a known return
 
 
-def report_sets(names: Sequence[str]) -> None:
-    print(
-        "| set | episodes, steps | measure | mean | correlation with the length of the episode |\n|---|---|---|---|---|"
-    )
+def vectors(name: str) -> Demos:
+    demos = open_demos(DATA / name, options=ReadOptions(cameras=()))
+    keys = [key for key, feature in demos.spec.obs.items() if feature.kind == "number"]
+    return demos.select([STATE] if STATE in keys else keys)
+
+
+def report_sets(names: Sequence[str], seeds: Sequence[int]) -> None:
+    print("| set | episodes, steps | measure | mean | correlation with the length of the episode |")
+    print("|---|---|---|---|---|")
     for name in names:
-        demos = open_demos(DATA / name)
-        keys = [key for key, feature in demos.spec.obs.items() if feature.kind == "number"]
-        demos = demos.select([STATE] if STATE in keys else keys)
-        for measure, values in measures(demos).items():
-            if measure == "standing still":
-                continue
-            told = spearmanr(values, demos.table.length).statistic  # pyright: ignore[reportAttributeAccessIssue]
-            print(
-                f"| {name} | {len(demos)}, {demos.steps} | {measure} | {values.mean():.3g} | {told:+.2f} |", flush=True
-            )
+        demos = vectors(name)
+        found = {key: values for key, values in measures(demos).items() if key != "standing still"}
+        half = len(demos) // 2
+        first, new = (demos.keep(np.arange(*ends), "half") for ends in ((0, half), (half, len(demos))))
+        values = np.full(len(demos), np.nan)
+        values[half:] = compatible(first, new, seeds, folds=0)
+        for measure, each in {**found, "compatibility with the first half": values}.items():
+            told = ~np.isnan(each)
+            length = ranked(each[told], demos.table.length[told])
+            about = f"{len(demos)}, {demos.steps}"
+            print(f"| {name} | {about} | {measure} | {each[told].mean():.3g} | {length:+.2f} |", flush=True)
+
+
+def report_trimming(seeds: Sequence[int], steps: int) -> None:
+    """Push-T: the highest coverage, as a share of the one that solves it."""
+    task, demos = task_named("pusht"), vectors("pusht_human")
+    still = idle(demos, [STATE], 5e-3, 3)
+    print(f"\n{int(still.sum())} of {demos.steps} steps are idle.\n\n| arm | best coverage | solved |\n|---|---|---|")
+    found: dict[str, Array] = {}
+    for arm in ("all", "without idle steps", "without as many random ones"):
+        table: list[list[tuple[float, bool]]] = []
+        for seed in seeds:
+            out = np.random.default_rng([seed, 1]).permutation(still) if "random" in arm else still
+            part = demos if arm == "all" else masked(demos, ~out)
+            agent = cloned(part.with_spec(part.spec.annotated(task.spec)), seed, steps, chunk=8, execute=8)
+            told = [Outcome.of(episode, arm, task.name, seed) for episode in rollout(agent, task, STARTS)]
+            table.append([(one.best, one.success) for one in told])
+        found[arm] = np.array(table, float)
+        best, solved = (crossed_mean_interval(found[arm][..., part]) for part in (0, 1))
+        print(f"| {arm} | {shown(best, '.3f')} | {shown(solved, '.3f')} |", flush=True)
+    gain = crossed_interval(found["all"][..., 0], found["without idle steps"][..., 0])
+    print(f"\nwithout idle steps less all, best coverage: {shown(gain, '+.3f')}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["overcooked", "pusht", "kinder"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("what", nargs="*", default=["overcooked", "pusht", "kinder", "trimming"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=3000)
     args = parser.parse_args()
     began = time.process_time()
     if "overcooked" in args.what:
         report_overcooked(args.seeds, args.steps)
-    sets = {
-        "pusht": ["pusht_human"],
-        "kinder": ["kinder2d_human/Motion2D-p2.npz", "kinder2d_human/StickButton2D-b1.npz"],
-    }
-    chosen = [name for key, names in sets.items() if key in args.what for name in names]
+    chosen = [name for key, names in SETS.items() if key in args.what for name in names]
     if chosen:
-        report_sets(chosen)
+        report_sets(chosen, args.seeds)
+    if "trimming" in args.what:
+        report_trimming(args.seeds, args.steps)
     print(f"\n{(time.process_time() - began) / 60:.1f} core minutes")
 
 
