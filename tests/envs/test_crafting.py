@@ -9,7 +9,7 @@ from imitari.core.errors import Missing, UserError
 from imitari.core.interaction import Decision, interact
 from imitari.core.symbols import Symbols
 from imitari.envs import task_named
-from imitari.envs.crafting import LIMIT, MASK, STATE, TREE, CraftingWorld, Curious, layout
+from imitari.envs.crafting import LIMIT, MASK, MOST_ITEMS, STATE, TREE, CraftingWorld, Curious, layout
 from imitari.plan import enhsp
 from imitari.plan.grounding import World
 from imitari.plan.pddl import domain_text
@@ -90,6 +90,39 @@ def test_the_curious_expert_shows_more_and_still_arrives() -> None:
         assert all(episode.success for episode in episodes)
         lengths.append(np.mean([len(episode) for episode in episodes]))
     assert lengths[0] > 2 * lengths[1]
+
+
+def test_a_group_of_curious_episodes_crafts_from_little_and_from_much_of_each_thing() -> None:
+    """Ten episodes, whatever their starts: before the last craft there are few planks and few sticks, many of one and
+    few of the other, both ways; and more logs than one may begin with."""
+    task, crafting = task_named("crafting/pogo-6"), layout("pogo-6")
+    crafted = crafting.cells + crafting.recipes.index("craft_pogo")
+    for first in (0, 10, 20):
+        episodes = interact(Curious(crafting), task.make(10), range(first, first + 10))
+        states = [crafting.state_of(episode.obs[STATE])["items"] for episode in episodes]
+        assert all(episode.success and len(episode) <= LIMIT for episode in episodes)
+        last = np.array(
+            [
+                items[:-1][episode.action[:, 0] == crafted][-1, 1:3]
+                for items, episode in zip(states, episodes, strict=True)
+            ]
+        )
+        planks, sticks = last.T
+        assert ((planks <= 6) & (sticks <= 9)).any()
+        assert ((planks >= 12) & (sticks <= 9)).any()
+        assert ((planks <= 6) & (sticks >= 20)).any()
+        assert max(items[:, 0].max() for items in states) >= MOST_ITEMS
+
+
+def test_curious_episodes_work_at_every_selection_of_raw_things_in_turn() -> None:
+    for name, raw in (("pogo-6", 3), ("sword-6", 2)):
+        selection = Curious(layout(name)).reset(20)["selection"]
+        assert selection.any(0).sum() == raw
+        every = 2**raw
+        assert len(np.unique(selection[:every], axis=0)) == every
+        np.testing.assert_array_equal(selection[every : 2 * every], selection[:every])
+        assert not selection[0].any()
+        np.testing.assert_array_equal(selection[1], selection.any(0))  # the opposite of none
 
 
 def test_trees_keep_two_cells_apart_in_their_row() -> None:

@@ -318,6 +318,11 @@ class Curious:
     """An expert that shows what can be done: for a while it gathers or works one raw thing, then another, as long as
     the goal can still be reached within the limit.
 
+    The episodes of a group work at different selections of the raw things, and by and by at every selection: who works
+    at none arrives with little of everything, who gathers and does not work it up with much of one thing alone. So
+    amounts from few to many are shown by design, where episodes that all work at everything arrive with much, unless
+    chance has it otherwise.
+
     Args:
         crafting: which task.
         share: of the steps in which it tries something; otherwise it follows a shortest plan.
@@ -330,7 +335,23 @@ class Curious:
         self.plan = expert(self.world, crafting)
 
     def reset(self, count: int, seed: int = 0) -> dict[str, Any]:
-        return {"rng": np.random.default_rng([seed, 0xC0]), "clock": 0, "thing": np.full(count, -1)}
+        return {
+            "rng": np.random.default_rng([seed, 0xC0]),
+            "clock": 0,
+            "thing": np.full(count, -1),
+            "selection": self._selections(count),
+        }
+
+    def _selections(self, count: int) -> Array:
+        """(count, recipes) bool: what each episode works at. One after another all selections of the raw things, each
+        followed by its opposite."""
+        raw = np.flatnonzero(self.world.raw)
+        every = 1 << len(raw)
+        number = np.arange(count) % every
+        number = np.where(number % 2, every - 1 - number // 2, number // 2)
+        found = np.zeros((count, len(self.world.raw)), bool)
+        found[:, raw] = number[:, None] >> np.arange(len(raw)) & 1
+        return found
 
     def act(self, obs: Obs, memory: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
         chosen, _ = self.plan.act(obs, None)
@@ -338,21 +359,24 @@ class Curious:
         for row in np.flatnonzero(memory["rng"].random(len(chosen)) < self.share).tolist():
             state = self.crafting.state_of(obs[STATE][row : row + 1])
             tried = self._tried(state, row, memory)
+            if tried is None:
+                continue
             after = self.world.advance(state, np.array([tried]))[0]
             reached = {key: value[0] for key, value in after.items()}
             if plan_length(self.crafting, *_summary(self.crafting, reached)) <= LIMIT - memory["clock"]:
                 chosen[row] = tried
         return chosen, memory
 
-    def _tried(self, state: State, row: int, memory: dict[str, Any]) -> int:
-        """The thing that it is at, or the way to a tree for it; where neither is possible, another thing."""
+    def _tried(self, state: State, row: int, memory: dict[str, Any]) -> int | None:
+        """The thing that it is at, or the way to a tree for it; where neither is possible, another thing of its
+        selection; None where there is none."""
         rng, cells, possible = memory["rng"], self.crafting.cells, self.world.possible(state)[0]
         trees = np.flatnonzero(possible[:cells] & (state["blocks"][0] == TREE)) if cells else np.zeros(0, np.int64)
         options = possible[cells:] | (self.world.at_tree & self.world.has(state["items"])[0] & bool(len(trees)))
-        options &= self.world.raw
+        options &= memory["selection"][row]
         thing = memory["thing"][row]
         if thing < 0 or not options[thing] or rng.random() > self.lasting:
             if not options.any():
-                return 0
+                return None
             thing = memory["thing"][row] = rng.choice(np.flatnonzero(options))
         return int(cells + thing) if possible[cells + thing] else int(rng.choice(trees))
