@@ -14,26 +14,18 @@ import pytest
 
 from imitari.core.demos import Demos
 from imitari.core.registry import entries
-from imitari.envs import task_named
+from imitari.core.task import Task
 from imitari.learn.method import method_class
 from imitari.learn.run import Run
 
 FILE = Path(__file__).parent / "golden.json"
 
 
-def trace(name: str, demos: Demos) -> dict[str, float]:
+def trace(name: str, demos: Demos, task: Task) -> dict[str, float]:
     kind = method_class(name)
     method = kind.from_json({**kind.smoke, **({} if kind.exact else {"steps": 20})})
     run = Run(show=False, report_every=5, precision="fp32")
-    special = {
-        "symbols": "crafting/pogo-6",
-        "map": "tunnels/10",
-        "text": "expressions",
-        "trials": "polygons/3-0-replay",
-    }
-    plain = "slippery_grid" if kind.exact else "two_ways"
-    world = next((special[need] for need in special if need in kind.needs), plain)
-    agent = method.fit(demos.keep(range(6)), run, task_named(world))
+    agent = method.fit(demos.keep(range(6)), run, task)
     learned = agent.learner.buffers() if kind.exact else agent.learner.parameters()
     weights = sum(float(value.detach().double().abs().sum()) for value in learned)
     losses = {f"{row['stage']}/{row['step']}": row["loss"] for row in run.metrics.rows}
@@ -41,27 +33,9 @@ def trace(name: str, demos: Demos) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", sorted(entries("methods")))
-def test_twenty_updates_are_the_recorded_ones(
-    name: str,
-    small_demos: Demos,
-    grid_demos: Demos,
-    seen_demos: Demos,
-    map_demos: Demos,
-    text_demos: Demos,
-    trial_demos: Demos,
-    crafting_demos: Demos,
-) -> None:
+def test_twenty_updates_are_the_recorded_ones(name: str, suited_demos: Demos, suited_task: Task) -> None:
     golden = json.loads(FILE.read_text()) if FILE.exists() else {}
-    kind = method_class(name)
-    special = {
-        "symbols": crafting_demos,
-        "image": seen_demos,
-        "map": map_demos,
-        "text": text_demos,
-        "trials": trial_demos,
-    }
-    demos = next((special[need] for need in special if need in kind.needs), grid_demos if kind.exact else small_demos)
-    seen = trace(name, demos)
+    seen = trace(name, suited_demos, suited_task)
     if os.environ.get("IMITARI_RECORD"):
         FILE.write_text(json.dumps({**golden, name: seen}, indent=1, sort_keys=True) + "\n")
         return

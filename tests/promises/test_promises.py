@@ -10,12 +10,12 @@ import torch
 
 from imitari.core.demos import Demos
 from imitari.core.registry import entries
-from imitari.core.task import Task
 from imitari.envs import task_named
 from imitari.learn.agent import Agent
 from imitari.learn.method import Method, method_class
 from imitari.learn.run import Run
 from tests.conftest import CutAt
+from tests.promises.conftest import suited
 
 METHODS = sorted(entries("methods"))
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -25,61 +25,6 @@ def exact(name: str) -> bool:
     return method_class(name).exact
 
 
-def sees(name: str) -> bool:
-    return "image" in method_class(name).needs
-
-
-def reads_maps(name: str) -> bool:
-    return "map" in method_class(name).needs
-
-
-def writes(name: str) -> bool:
-    return "text" in method_class(name).needs
-
-
-def tries(name: str) -> bool:
-    return "trials" in method_class(name).needs
-
-
-def plans(name: str) -> bool:
-    return "symbols" in method_class(name).needs
-
-
-def task(name: str) -> Task:
-    """Where: exact methods count, and need a world of discrete states."""
-    if plans(name):
-        return task_named("crafting/pogo-6")
-    if writes(name):
-        return task_named("expressions")
-    if tries(name):
-        return task_named("polygons/3-0-replay")
-    return task_named("slippery_grid" if exact(name) else "tunnels/10" if reads_maps(name) else "two_ways")
-
-
-@pytest.fixture
-def small_demos(
-    name: str,
-    small_demos: Demos,
-    grid_demos: Demos,
-    seen_demos: Demos,
-    map_demos: Demos,
-    text_demos: Demos,
-    trial_demos: Demos,
-    crafting_demos: Demos,
-) -> Demos:
-    if plans(name):
-        return crafting_demos
-    if writes(name):
-        return text_demos
-    if tries(name):
-        return trial_demos
-    if sees(name):
-        return seen_demos
-    if reads_maps(name):
-        return map_demos
-    return grid_demos if exact(name) else small_demos
-
-
 def method(name: str) -> Method:
     kind = method_class(name)
     return kind.from_json(dict(kind.smoke))
@@ -87,7 +32,7 @@ def method(name: str) -> Method:
 
 def fit(name: str, demos: Demos, folder: Path | None = None, seed: int = 0, **settings: float) -> Agent:
     run = Run(seed=seed, folder=folder, show=False, save_seconds=settings.pop("save_seconds", 30.0))
-    return method(name).fit(demos.keep(range(6)), run, task(name))
+    return method(name).fit(demos.keep(range(6)), run, task_named(suited(name)[1]))
 
 
 def weights(agent: Agent) -> dict[str, torch.Tensor]:
@@ -116,36 +61,36 @@ def acts(agent: Agent, demos: Demos) -> np.ndarray:
 
 
 @every_method
-def test_same_seed_same_weights_other_seed_other_weights(name: str, small_demos: Demos) -> None:
-    first, again, other = fit(name, small_demos), fit(name, small_demos), fit(name, small_demos, seed=1)
+def test_same_seed_same_weights_other_seed_other_weights(name: str, suited_demos: Demos) -> None:
+    first, again, other = fit(name, suited_demos), fit(name, suited_demos), fit(name, suited_demos, seed=1)
     assert equal(first, again)
     # An exact method draws nothing but ties.
     assert exact(name) or not equal(first, other)
 
 
 @every_method
-def test_a_saved_agent_acts_the_same(name: str, small_demos: Demos, tmp_path: Path) -> None:
-    agent = fit(name, small_demos)
+def test_a_saved_agent_acts_the_same(name: str, suited_demos: Demos, tmp_path: Path) -> None:
+    agent = fit(name, suited_demos)
     agent.save(tmp_path)
     loaded = Agent.load(tmp_path)
     assert loaded.identity() == agent.identity()
-    np.testing.assert_array_equal(acts(agent, small_demos), acts(loaded, small_demos))
+    np.testing.assert_array_equal(acts(agent, suited_demos), acts(loaded, suited_demos))
 
 
 @every_method
-def test_resuming_equals_never_having_stopped(name: str, small_demos: Demos, tmp_path: Path, cut_at: CutAt) -> None:
-    whole = fit(name, small_demos, tmp_path / "whole")
+def test_resuming_equals_never_having_stopped(name: str, suited_demos: Demos, tmp_path: Path, cut_at: CutAt) -> None:
+    whole = fit(name, suited_demos, tmp_path / "whole")
     if exact(name):  # it is done in one pass: after a cut it begins again
         assert not (tmp_path / "whole" / "resume").exists()
-        assert equal(whole, fit(name, small_demos, tmp_path / "whole"))
+        assert equal(whole, fit(name, suited_demos, tmp_path / "whole"))
         return
     with cut_at(17):
-        fit(name, small_demos, tmp_path / "cut", save_seconds=0.0)
-    assert equal(whole, fit(name, small_demos, tmp_path / "cut", save_seconds=0.0))
+        fit(name, suited_demos, tmp_path / "cut", save_seconds=0.0)
+    assert equal(whole, fit(name, suited_demos, tmp_path / "cut", save_seconds=0.0))
 
 
 @every_method
-def test_batches_are_left_untouched(name: str, small_demos: Demos, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_left_untouched(name: str, suited_demos: Demos, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every array that a sampler hands out is made read-only: a learner that writes into it fails."""
     from imitari.learn.learner import Learner
     from imitari.learn.scaled import DeviceScaler
@@ -163,26 +108,26 @@ def test_batches_are_left_untouched(name: str, small_demos: Demos, monkeypatch: 
         return out
 
     if exact(name):  # it sees the columns themselves
-        facts = small_demos.fingerprint()
-        fit(name, small_demos)
-        assert small_demos.fingerprint() == facts
+        facts = suited_demos.fingerprint()
+        fit(name, suited_demos)
+        assert suited_demos.fingerprint() == facts
         return
     monkeypatch.setattr(DeviceScaler, "batch", watched)
-    assert isinstance(fit(name, small_demos).learner, Learner)
+    assert isinstance(fit(name, suited_demos).learner, Learner)
     assert before
     for tensor, copy in before:
         assert torch.equal(tensor, copy)
 
 
 @every_method
-def test_every_weight_is_trained(name: str, small_demos: Demos) -> None:
-    agent = fit(name, small_demos)
+def test_every_weight_is_trained(name: str, suited_demos: Demos) -> None:
+    agent = fit(name, suited_demos)
     torch.manual_seed(0)
     fresh = method(name).rebuilt(agent.spec, agent.learner.parts()).state_dict()
     trained = {key for key, parameter in agent.learner.named_parameters() if parameter.requires_grad}
     if exact(name):
         # The table; what it is believed to be worth may well be 0. Of a planning domain its summary.
-        trained = {"size" if plans(name) else "action"}
+        trained = {"size" if "symbols" in method_class(name).needs else "action"}
     still = [key for key in trained if torch.equal(fresh[key], weights(agent)[key])]
     assert not still, f"never changed: {still}"
 

@@ -248,13 +248,13 @@ class Claim:
 
 
 def claim_named(name: str) -> Claim:
-    """The claim `name`: the `Claim` that its module defines.
+    """The claim `name`: `CLAIM` of its module.
 
     Raises:
         UserError: when there is none: with the nearest names.
     """
     module = registry.find(FOLDER, "claim", name).load()
-    for value in vars(module).values():
-        if isinstance(value, Claim):
-            return value
-    raise TypeError(f"{module.__name__} defines no Claim")
+    claim = getattr(module, "CLAIM", None)
+    if not isinstance(claim, Claim):
+        raise TypeError(f"{module.__name__} has no CLAIM")
+    return claim
