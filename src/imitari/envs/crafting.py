@@ -344,8 +344,8 @@ class Curious:
 
     def _selections(self, count: int) -> Array:
         """(count, recipes) bool: what each episode works at. One after another all selections of the raw things, each
-        followed by its opposite."""
-        raw = np.flatnonzero(self.world.raw)
+        followed by its opposite; what is made last changes first, so that the first few differ in it."""
+        raw = np.flatnonzero(self.world.raw)[::-1]
         every = 1 << len(raw)
         number = np.arange(count) % every
         number = np.where(number % 2, every - 1 - number // 2, number // 2)
