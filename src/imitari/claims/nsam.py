@@ -163,7 +163,7 @@ CLAIM = Claim(
             minutes=0.3,
         ),
         # Seeds 0 and 5 to 9 were seen with earlier experts: see the notes.
-        "quick": Budget(range(20, 30), 100, minutes=20),
+        "quick": Budget(range(20, 30), 100, minutes=10),
         "full": Budget(range(30, 40), 200, minutes=60),
     },
     run_arm=run_arm,

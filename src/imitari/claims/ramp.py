@@ -137,7 +137,7 @@ CLAIM = Claim(
         "smoke": Budget(
             range(2), 2, {}, budgeted(dict.fromkeys((SWORD, POGO, COUNTS), 128), clone_steps=5, states=100), minutes=0.3
         ),
-        "quick": Budget(range(20, 30), 5, {}, budgeted({SWORD: 9_600, POGO: 9_600, COUNTS: 1_600}), minutes=25),
+        "quick": Budget(range(20, 30), 5, {}, budgeted({SWORD: 9_600, POGO: 9_600, COUNTS: 1_600}), minutes=12),
         "full": Budget(range(30, 40), 5, {}, budgeted({SWORD: 24_000, POGO: 24_000, COUNTS: 24_000}), minutes=90),
     },
     metric="total",
