@@ -21,7 +21,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, Trained
 from imitari.learn.precision import autocast, choose
-from imitari.learn.run import Check, Run
+from imitari.learn.run import Check, Run, Source
 from imitari.learn.scaled import DeviceScaler
 
 # Held-out loss is measured on this many samples, the same at every check.
@@ -88,11 +88,24 @@ def fit_samples(
         learner.measure(_actions(demos, scale))
     batches = Batches(sampler(demos), method.batch, run.seed)
     held = sampler(run.held.with_spec(demos.spec)) if run.held else None
-    check = held_out_loss(learner, held, scale, run) if held else None
     run.identity = {**run.identity, **fit_facts(method, demos, run)}
+    run_updates(method, learner, batches, scale, run, held, stage)
+    return finished(method, learner, scaler, demos, run)
+
+
+def run_updates(
+    method: Trained,
+    learner: Learner,
+    batches: Source,
+    scale: DeviceScaler,
+    run: Run,
+    held: Sampler | None,
+    stage: str = "train",
+) -> None:
+    """All updates of a training on `batches`; twenty times on the way the loss on `held` samples is taken."""
+    check = held_out_loss(learner, held, scale, run) if held else None
     every = max(1, method.steps // 20)
     run.train(learner, batches, method.optim(), method.steps, scale, stage=stage, check=check, check_every=every)
-    return finished(method, learner, scaler, demos, run)
 
 
 def _actions(demos: Demos, scale: DeviceScaler) -> Tensor:

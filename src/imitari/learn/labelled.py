@@ -17,7 +17,7 @@ from imitari.data.labelled import EXPERT, groups
 from imitari.data.sampling import MixedBatches, Transitions
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
-from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
+from imitari.learn.cloning import described, finished, fit_facts, run_updates
 from imitari.learn.learner import Learner
 from imitari.learn.offline import OnTransitions
 from imitari.learn.run import Run
@@ -59,15 +59,7 @@ def fit_labelled(
     held = _transitions(method, run.held.with_spec(demos.spec)) if run.held else None
     if pretrain:
         pretrain(learner, batches, scale)
-    run.train(
-        learner,
-        batches,
-        method.optim(),
-        method.steps,
-        scale,
-        check=held_out_loss(learner, held, scale, run) if held else None,
-        check_every=max(1, method.steps // 20),
-    )
+    run_updates(method, learner, batches, scale, run, held)
     return finished(method, learner, scaler, demos, run)
 
 

@@ -17,7 +17,7 @@ from imitari.core.task import Task
 from imitari.data.sampling import Batches, Transitions
 from imitari.data.scaling import Scaler, ScalingKind, refuse_nonfinite
 from imitari.learn.agent import Agent
-from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
+from imitari.learn.cloning import described, finished, fit_facts, run_updates
 from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.optim import FusedAdamW, Optim, Schedule
@@ -109,15 +109,7 @@ def fit_transitions(
     factor = reward_factor(demos, method.reward_scaling)
     batches = Batches(_transitions(method, demos, factor), method.batch, run.seed)
     held = _transitions(method, run.held.with_spec(demos.spec), factor) if run.held else None
-    run.train(
-        learner,
-        batches,
-        method.optim(),
-        method.steps,
-        scale,
-        check=held_out_loss(learner, held, scale, run) if held else None,
-        check_every=max(1, method.steps // 20),
-    )
+    run_updates(method, learner, batches, scale, run, held)
     return finished(method, learner, scaler, demos, run)
 
 

@@ -19,11 +19,12 @@ from imitari.core.task import Task
 from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
-from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
+from imitari.learn.cloning import described, finished, fit_facts, run_updates
 from imitari.learn.learner import Lagged, Learner
-from imitari.learn.method import Need, Trained
+from imitari.learn.method import Need, Schedule, Trained
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
+from imitari.nets.distortion import Distortion
 from imitari.nets.frames import FrameEncoder, FrameNetwork, Readout, Stem
 
 RESNET_18: dict[str, Any] = {
@@ -69,11 +70,9 @@ class Pretraining(Trained):
         scaler = self.scaling(demos)
         learner = run.build(lambda: self.learner(spec))
         scale = DeviceScaler(scaler, spec, run.place)
-        samples = self.samples(demos)
-        check = held_out_loss(learner, self.samples(run.held.with_spec(spec)), scale, run) if run.held else None
-        batches, every = Batches(samples, self.batch, run.seed), max(1, self.steps // 20)
+        held = self.samples(run.held.with_spec(spec)) if run.held else None
         if not self.untrained:
-            run.train(learner, batches, self.optim(), self.steps, scale, check=check, check_every=every)
+            run_updates(self, learner, Batches(self.samples(demos), self.batch, run.seed), scale, run, held)
         return finished(self, learner, scaler, demos, run)
 
     def scaling(self, demos: Demos) -> Scaler:
@@ -119,6 +118,60 @@ class Pretrainer(Learner):
         raise UserError(
             "an encoder does not act: train a method on what it sees (`imitari train METHOD --encoder DIR`)"
         )
+
+
+@dataclass(frozen=True)
+class TwoViews(Pretraining):
+    """Settings of the methods that compare two distorted views of a frame, one of them through a slow copy."""
+
+    temporal: int = 0  # steps that the second frame may be later; 0: the same frame
+    projection: int = 64  # width of what is compared
+    inner: int = 256  # width of projector and predictor
+    beta: float = 0.99  # decay of the slow copy at the beginning; 1 at the end
+    shift: float = 0.1  # random move of pictures, as a share of the side
+    scale: float = 0.2  # random zoom, as a share of the size
+    colour: float = 0.4  # random brightness, contrast and saturation
+    grey: float = 0.2  # share of pictures that lose their colours
+    batch: int = 128  # frames a batch
+    steps: int = 4_000  # optimiser steps
+    lr: float = 1e-3  # peak learning rate
+    weight_decay: float = 1e-6  # decoupled weight decay on matrices
+    schedule: Schedule = "cosine"  # constant or cosine
+    warmup: int = 200  # steps of linear increase of the rate
+
+    smoke: ClassVar[dict[str, Any]] = {
+        "steps": 30, "batch": 8, "channels": (4, 8), "embedding": 16, "projection": 8, "inner": 16, "warmup": 0,
+    }  # fmt: skip
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        return range(1 + self.temporal)
+
+
+class TwoViewPretrainer(Pretrainer):
+    """Encoder, projector, predictor; slow copies of the first two."""
+
+    def __init__(self, method: TwoViews, spec: Spec) -> None:
+        super().__init__(method, spec)
+        self.beta = method.beta
+        self.projector = head(self.encoder.width, method.inner, method.projection)
+        self.predictor = head(method.projection, method.inner, method.projection)
+        self.slow = Lagged(nn.Sequential(self.encoder, self.projector), 1 - method.beta)
+        self.distort = Distortion(method.shift, method.scale, method.colour, method.grey)
+
+    def compared(self, batch: Batch) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Embeddings of all views (2N, width), what is predicted from each view and what the slow copy makes of it.
+
+        Both lists have (N, projection) for the first views and for the second ones.
+        """
+        self.slower([self.slow], self.beta)
+        first, second = two_frames(self.frames(batch))
+        both = torch.cat([self.distort(first), self.distort(second)]).flatten(0, 1)
+        seen = self.encoder(both).float()
+        with torch.no_grad():
+            slow = self.slow(both).float()
+        predicted = self.predictor(self.projector(seen)).float()
+        return seen, list(predicted.chunk(2)), list(slow.chunk(2))
 
 
 def seen_by(spec: Spec, labelled: bool) -> Spec:

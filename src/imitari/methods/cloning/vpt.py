@@ -37,7 +37,7 @@ from imitari.data.curate.label import unlabelled, with_labels, without_idle
 from imitari.data.sampling import Batches, Windows
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
-from imitari.learn.cloning import described, finished, fit_facts, held_out_loss
+from imitari.learn.cloning import described, finished, fit_facts, run_updates
 from imitari.learn.learner import Learner
 from imitari.learn.precision import choose
 from imitari.learn.run import Run
@@ -135,9 +135,8 @@ class VideoPretraining(InverseSettings):
         stretch = range(self.length)
         batches = Batches(Windows(known, stretch, stretch, inside=True), self.batch, run.seed)
         held = comparable(run.held, demos.spec)
-        check = held_out_loss(learner, Windows(held, stretch, stretch, inside=True), scale, run) if held else None
-        every = max(1, self.steps // 20)
-        run.train(learner, batches, self.optim(), self.steps, scale, check=check, check_every=every)
+        aside = Windows(held, stretch, stretch, inside=True) if held else None
+        run_updates(self, learner, batches, scale, run, aside)
         agent = finished(self, learner, scaler, demos, run)
         agent.facts["labelling"] = facts
         return agent
