@@ -46,10 +46,12 @@ def test_bad_usage_is_one_sentence_and_status_2(
 
 def test_settings_are_read_as_the_type_of_their_field() -> None:
     words = ["flow.width=64", "regression.hidden=32,16", "all.lr=0.01", "regression.head=gmm"]
-    assert verb.changes_of(words, METHODS) == {
+    assert verb.changes_of(words, {**METHODS, "measured": ""}) == {
         "flow": {"width": 64, "lr": 0.01},
         "regression": {"hidden": (32, 16), "lr": 0.01, "head": "gmm"},
     }
+    with pytest.raises(UserError, match="has no method"):
+        verb.changes_of(["measured.lr=0.01"], {**METHODS, "measured": ""})
 
 
 def test_ranges_of_seeds() -> None:

@@ -73,7 +73,6 @@ def trained(run: ArmRun, amount: Amount) -> Agent:
     from imitari.jobs.training import TrainRequest
     from imitari.learn.agent import Agent
 
-    assert run.method is not None
     task = task_named(TASK)
     settings = CLAIM.settings(amount.name, run.budget)
     request = TrainRequest(run.method, settings, task=TASK, seed=run.seed, pixels=32, precision="bf32", show=False)

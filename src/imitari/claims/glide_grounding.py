@@ -155,7 +155,7 @@ CLAIM = Claim(
     arms={
         **{name: Arm("glide", settings) for name, settings in GROUNDED.items()},
         **{f"grounded{suffix}": Arm("glide", GROUNDED["grounded"]) for suffix in (LEAST, ACCURACY)},
-        **{name: Arm("none") for name in SEGMENTED},
+        **{name: Arm("") for name in SEGMENTED},
     },
     task="polygons/3-0",
     criteria=(

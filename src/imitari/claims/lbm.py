@@ -159,7 +159,7 @@ CLAIM = Claim(
     sentence="Lai's test on paired rollouts keeps its error at every success rate however often one looks, and needs "
     "about 30 pairs to tell 80 from 50 %, where looking again and again at a fixed test errs in a third of "
     "experiments, and ten rollouts hide a gap of ten points.",
-    arms={name: Arm("none") for name in MEASURED},
+    arms={name: Arm("") for name in MEASURED},
     task="two_ways",
     criteria=(
         Level("error", at_most=ALPHA),

@@ -225,7 +225,7 @@ CLAIM = Claim(
     paper="TRI LBM team 2025, A Careful Examination of Large Behavior Models for Multitask Dexterous Manipulation",
     sentence="A policy that is pretrained on twelve tasks and tuned with 8 demonstrations of a new one succeeds as "
     "often as the same network trained on 20 demonstrations of it alone, and more often than one trained on those 8.",
-    arms={**{name: Arm("lbm", SMALL) for name in CASES}, SEQUENTIAL: Arm("none"), NARROWER: Arm("none")},
+    arms={**{name: Arm("lbm", SMALL) for name in CASES}, SEQUENTIAL: Arm(""), NARROWER: Arm("")},
     task="errands/twelve",
     criteria=(
         *(NotWorse(named(TUNED, number), named(MORE, number), margin=0.1) for number in range(2)),

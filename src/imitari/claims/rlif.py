@@ -63,7 +63,6 @@ def level(run: ArmRun) -> int:
 def trained(run: ArmRun) -> Agent:
     from imitari.jobs.training import TrainRequest, train
 
-    assert run.method is not None
     # Who is asked for labels in every step is the task's expert itself.
     task = clumsy(run.task, HANDS[level(run)]) if run.arm.startswith("dagger") else run.task
     request = TrainRequest(run.method, settings(run), task=task.name, seed=run.seed, show=False)

@@ -83,7 +83,6 @@ def run_arm(run: ArmRun) -> list[Outcome]:
 def trained(run: ArmRun) -> Agent:
     from imitari.jobs.training import TrainRequest, train
 
-    assert run.method is not None
     request = TrainRequest(
         run.method, run.settings, SIZE, task=run.task.name, seed=run.seed, precision="bf16", show=False
     )

@@ -96,7 +96,7 @@ def changes_of(words: list[str], methods: dict[str, str]) -> dict[str, dict[str,
         if not (equals and dot and field):
             raise UserError(f"--set {word}: must read ARM.FIELD=VALUE")
         field = field.replace("-", "_")
-        arms = list(methods) if arm == "all" else [arm]
+        arms = [name for name, method in methods.items() if method] if arm == "all" else [arm]
         for name in arms:
             if name not in methods:
                 raise UserError(f"--set {word}: there is no arm '{name}': there are {', '.join(methods)}")
@@ -109,6 +109,9 @@ def value_of(method: str, field: str, text: str, word: str) -> Any:
 
     from imitari.cli._parser import reader
     from imitari.learn.method import method_class
+
+    if not method:
+        raise UserError(f"--set {word}: this arm has no method, and so no settings")
 
     kind = method_class(method)
     hints = typing.get_type_hints(kind)

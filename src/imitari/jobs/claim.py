@@ -49,7 +49,7 @@ class Arm:
     """One side of the experiment.
 
     Attributes:
-        method: its name.
+        method: its name; "" where the claim's own code does without one (`Claim.run_arm`).
         settings: that differ from the defaults (from the preset, where there is one).
         preset: named group of settings.
         demos: data of this arm alone, where the claim is about data; None: the claim's.
@@ -178,7 +178,7 @@ class ArmRun:
 
     Attributes:
         claim, arm: names.
-        method: the arm's method, None when `method` names none.
+        method: name of the arm's method, "" where it has none.
         settings: all settings of the arm under this budget.
         seed: of the training.
         budget: how much may be spent.
