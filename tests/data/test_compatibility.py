@@ -51,6 +51,21 @@ def test_limits_leave_few_of_the_own_steps_bad() -> None:
     np.testing.assert_allclose(Limits.of(np.append(error, np.nan), np.append(novelty, 0.1), 0.95).error, limits.error)
 
 
+def test_parts_begin_in_other_places() -> None:
+    data = demos([3] * 12)
+    begins = np.stack([episode.obs["observation.state"][0] for episode in data]).astype(np.float64)
+    parts = comp.parts_by_start(data, 3)
+    assert sorted(len(part) for part in parts) == [4, 4, 4]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(12))
+    # Parts follow on each other along the direction of the largest spread: of two features it is one of the diagonals.
+    scaled = (begins - begins.mean(0)) / begins.std(0)
+    along = scaled @ np.array([1.0, np.sign(np.mean(scaled[:, 0] * scaled[:, 1]))])
+    low, middle, high = sorted((along[part] for part in parts), key=np.mean)
+    assert low.max() < middle.min()
+    assert middle.max() < high.min()
+    assert len(comp.parts_by_start(data, 50)) == 12
+
+
 def test_demonstrations_are_ordered_by_bad_then_good_steps_and_fill_a_budget() -> None:
     data = demos([3, 3, 3, 2])
     bad = np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1], bool)

@@ -52,6 +52,25 @@ class Limits:
         return (error < CLEAR * self.error) & (novelty > FAR * self.novelty)
 
 
+def parts_by_start(demos: Demos, count: int, seed: int = 0) -> list[Array]:
+    """Numbers of the episodes in at most `count` parts, as many in each, whose episodes begin in other places.
+
+    They are cut along the direction in which the first observations (their numbers, each brought to deviation 1) differ
+    most. What an ensemble of the other parts says of a part is then said of states that it has not seen, and not only
+    of demonstrations beside its own: else what is near the border of the first data would count as new. Where nothing
+    differs, or nothing that is seen is a number, parts are drawn.
+    """
+    drawn = np.random.default_rng([seed, 0xF01D]).permutation(len(demos))
+    begins = [demos.columns[key].take(demos.table.start).reshape(len(demos), -1) for key in demos.spec.numbers]
+    if begins:
+        values = np.concatenate(begins, 1).astype(np.float64)[drawn]
+        values -= values.mean(0)
+        values /= np.where(values.std(0) > 0, values.std(0), 1.0)
+        direction = np.linalg.svd(values, full_matrices=False)[2][0]
+        drawn = drawn[np.argsort(values @ direction, kind="stable")]
+    return np.array_split(drawn, min(count, len(demos)))
+
+
 def error_and_novelty(predicted: Array, action: Array) -> tuple[Array, Array]:
     """L and N (N,) of steps: the mean squared error over members and dimensions, and the members' standard deviation,
     mean over dimensions.

@@ -8,8 +8,8 @@
    first demonstrations and what is left. `imitari data filter --scores` chooses whole demonstrations, by the number of
    bad steps and then by that of informative ones, which is what policies with a memory or of chunks need.
 4. lambda and eta, unless they are given, are quantiles over all demonstrations, of what an ensemble of the others says
-   of each: the demonstrations are cut into parts, and the whole is trained once more without each part (or, with
-   `folds` 0, over a share that is kept out of the training).
+   of each: the demonstrations are cut into parts that begin in other places, and the whole is trained once more without
+   each part (or, with `folds` 0, over a share that is kept out of the training).
 Gandhi, Karamcheti, Liao & Sadigh 2022, "Eliciting Compatible Demonstrations for Multi-Human Imitation Learning".
 Differs from the paper: the last weights count and not those of the best validation loss; the thresholds are calibrated
 and not 0.4 and 0.15; pictures go through an encoder of their own or through `--encoder`, not a ResNet-34. Not here: the
@@ -33,7 +33,7 @@ from imitari.core.episode import ACTION, Array
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.core.task import Task
-from imitari.data.curate.compatibility import Limits, error_and_novelty, order
+from imitari.data.curate.compatibility import Limits, error_and_novelty, order, parts_by_start
 from imitari.data.curate.scores import Scores, by_episode
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
@@ -113,9 +113,8 @@ class EnsembleCloning(Trained):
     def _crossed(self, demos: Demos, run: Run) -> tuple[Array, Array]:
         """L and N (N,) of all steps, part by part, each said by an ensemble that has not seen the demonstration."""
         scaler = Scaler.fit(demos, "minmax", "minmax")  # one for all: limits are in its units
-        order = np.random.default_rng([run.seed, 0xF01D]).permutation(len(demos))
         told: list[tuple[Array, Array]] = []
-        for number, part in enumerate(np.array_split(order, min(self.folds, len(demos)))):
+        for number, part in enumerate(parts_by_start(demos, self.folds, run.seed)):
             aside = np.isin(np.arange(len(demos)), part)
             others = demos.keep(~aside, f"without part {number} of {self.folds}")
             agent = clone(self, others, run, scaler=scaler, stage=f"part-{number}")
