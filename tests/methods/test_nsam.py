@@ -10,8 +10,9 @@ import pytest
 from imitari.core.demos import Demos
 from imitari.core.errors import Missing, UserError
 from imitari.envs import task_named
-from imitari.envs.crafting import STATE, layout
+from imitari.envs.crafting import STATE, Curious, layout
 from imitari.evaluate.rollout import rollout
+from imitari.jobs.demonstrations import demonstrate
 from imitari.jobs.evaluation import evaluate
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
@@ -51,6 +52,13 @@ def test_plans_of_what_was_learned_hold_in_truth(crafting_demos: Demos) -> None:
         np.testing.assert_array_equal(happened.states.facts, plan.states.facts)
         solved += happened.reached
     assert solved >= 6
+
+
+def test_a_group_of_ten_curious_traces_is_enough() -> None:
+    """Together they show every craft from little to much, so that hardly a problem lies outside what they allow."""
+    task = task_named("crafting/pogo-6")
+    demos = demonstrate(task, range(10), actor=Curious(layout("pogo-6")), together=10)
+    assert sum(episode.success for episode in rollout(fitted(demos), task, range(500, 510))) >= 9
 
 
 def test_it_plans_once_an_episode_and_anew_where_it_comes_out_differently(crafting_demos: Demos) -> None:
