@@ -11,14 +11,19 @@ from imitari.jobs.claim import Arm, Budget, Claim, OverSeeds, training_starts
 from imitari.jobs.demonstrations import demonstrate
 
 WAYS, ROLLOUTS = 4, 16  # of a context; the first evaluation start is a multiple of their number
+SHAKEN = 0.04  # deviation of what moves a hand aside in each step, as a share of the range of an action: 8 mm
 
 
 def demos(budget: Budget, seed: int, task: Task) -> Demos:
-    """Scripted hands, the same number for each of the four ways, each start with blocks of its own."""
+    """Scripted hands that are shaken and say what they want to do, the same number for each of the four ways.
+
+    Each start has blocks of its own.
+    """
     from imitari.envs import task_named
 
     alone = task_named(task.name, angle="sin_cos")
-    return demonstrate(alone, training_starts(seed, budget.demos["episodes"]), only_successes=True)
+    starts = training_starts(seed, budget.demos["episodes"])
+    return demonstrate(alone, starts, noise=SHAKEN, record_noise=False, only_successes=True)
 
 
 def entropy(arms: Sequence[Sequence[Outcome]]) -> float:
@@ -60,12 +65,17 @@ CLAIM = Claim(
             },
             minutes=0.3,
         ),
-        "quick": Budget(range(3), 320, {"episodes": 400}, {"all": {"steps": 15_000, "batch": 256}}, minutes=12),
+        "quick": Budget(range(5), 320, {"episodes": 400}, {"all": {"steps": 10_000, "batch": 256}}, minutes=10),
         "full": Budget(range(6), 480, {"episodes": 2000}, {"all": {"steps": 20_000, "batch": 1024}}, minutes=400),
     },
     demos=demos,
     notes="Blocks are squares in quasi-static contact, the arm is a rod, and scripted hands take the place of people. "
     "Yaw is observed as sine and cosine, since its tangent has no bound where the starts are drawn. A context without "
-    "a success counts as 0. Scaled down: 400 demonstrations in the place of 2,000, 20 contexts in the place of 30. The "
-    "paper's numbers for this task are not known to us: the bounds are our own, written before judging.",
+    "a success counts as 0. In each step the hands are pushed aside (deviation 8 mm), and what they want to do is "
+    "recorded: without, they never show what to do where a block slips off, and who learns from them solves next to "
+    "nothing (seed 1000: diffusion 4 % of the rollouts, with five observations in the place of one 0 %, in chunks of "
+    "eight actions 0 %). Tuning with it, seed 1000, one try each: diffusion 36 % after 6,000 steps with an entropy of "
+    "0.53, regression 20 % after 5,000 with 0, chunks 0 %. Scaled down: 400 demonstrations in the place of 2,000, 20 "
+    "contexts in the place of 30, 5 training seeds in the place of 6. The paper's numbers for this task are not known "
+    "to us: the bounds are our own, written before judging.",
 )
