@@ -55,7 +55,8 @@ def test_everything_stands_on_one_page(demos: Demos) -> None:
     assert "2 errors: mend these before anything is trained" in text
     assert "drop &lt;episode&gt; 2" in text
     assert "episode 2 and 1 more" in text
-    assert str(found["sentence"]).replace("'", "&#x27;") in text
+    sentence = str(found["sentence"]).replace("'", "&#x27;")
+    assert f"<p>{sentence[0].upper()}{sentence[1:]}</p>" in text
     assert "30 of 40 steps would be kept (75.0%)" in text
     assert "<td class=name>ann</td>" in text
     best = re.findall(r"<td class=name>(\d)</td><td>yes</td>", text)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from imitari.evaluate.intervals import crossed_mean_interval, interval_of_function
-from imitari.evaluate.power_law import fit
+from imitari.evaluate.intervals import Interval, crossed_mean_interval, interval_of_function
+from imitari.evaluate.power_law import PowerLaw, fit
 
 SIZES = (1, 2, 4, 8, 16)
 
@@ -70,3 +70,10 @@ def test_words() -> None:
     assert "cannot be said yet" in fit(SIZES, flat).sentence()
     with pytest.raises(ValueError, match="at least 3 ascending"):
         fit((1, 2), gaps[:2])
+
+
+def test_how_many_times_as_much_is_a_plain_number() -> None:
+    none = Interval(0.0, -1.0, 1.0)
+    law = PowerLaw((10, 20), (0.5, 0.4), Interval(-0.15, -0.4, 0.1), 1.0, -0.9, none, 20)
+    assert "; 100 times as many halve" in law.sentence()  # 2 ** (1 / 0.15) = 101.6
+    assert "; more hardly help" in PowerLaw((10, 20), (0.5, 0.4), none, 1.0, -0.9, none, 20).sentence()

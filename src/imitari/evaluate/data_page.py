@@ -76,9 +76,9 @@ def render(page: DataPage) -> str:
     verdict, tone = _verdict(page)
     demos = page.demos
     lead = f"{demos.provenance.path}: {len(demos):,} episodes, {demos.steps:,} steps"
-    more = page.study["sentence"] if page.study else "What more data is worth was not asked: `imitari scale` does."
+    more = str(page.study["sentence"]) if page.study else "What more data is worth was not asked: `imitari scale` does."
     parts = (_study(page), _findings(page), _groups(page), _episodes(page), _kept(page), _data(page))
-    return page_of(page.title, lead, verdict, tone, str(more), *parts)
+    return page_of(page.title, lead, verdict, tone, more[:1].upper() + more[1:], *parts)
 
 
 def _verdict(page: DataPage) -> tuple[str, Tone]:

@@ -58,7 +58,8 @@ class PowerLaw:
             gain = self.worth.estimate * scale
             what = f"{self.more} more {unit} are worth {gain:.2g}{name} ({low:.2g} to {high:.2g})"
         times, slope = self.halving(), self.exponent
-        halves = f"{times:.2g} times as many halve what is missing" if times < 1000 else "more hardly help"
+        many = f"{float(f'{times:.2g}'):g}"  # 110, not 1.1e+02
+        halves = f"{many} times as many halve what is missing" if times < 1000 else "more hardly help"
         return f"{what}; {halves} (exponent {slope.estimate:.2f} [{slope.low:.2f}, {slope.high:.2f}])"
 
     def to_json(self) -> dict[str, Any]:
