@@ -20,13 +20,12 @@ from imitari.nets.experts import (
     ExpertTransformer,
     Mixture,
     Noise,
-    Routed,
     Router,
     SwishGLU,
-    chosen_experts,
     fused,
 )
 from imitari.nets.norms import RMSNorm
+from imitari.nets.routing import Routed, chosen_experts
 
 
 @dataclass(frozen=True)
@@ -163,6 +162,27 @@ def test_losses_of_the_router_are_plain_loops() -> None:
     assert routed.balance("all").item() == pytest.approx(4 * (sent * chances.mean(0).numpy()).sum(), rel=1e-5)
     square = np.mean([np.log(np.exp(row).sum()) ** 2 for row in logits.tolist()])
     assert routed.excess().item() == pytest.approx(square, rel=1e-5)
+
+
+def test_balance_along_a_path_spreads_the_levels_that_acting_visits() -> None:
+    """From a routing that leaves an expert out, that loss alone brings all of them into use."""
+    torch.manual_seed(1)
+    net = made()
+    with torch.no_grad():
+        for mixture in net.mixtures():
+            last = mixture.router[-1]
+            assert isinstance(last, nn.Linear)
+            last.bias += torch.tensor([3.0, 3.0, 0.0, -3.0])
+    assert net.usage(PROCESS.path).mean(1).min() == 0
+    routers = [one for mixture in net.mixtures() for one in mixture.router.parameters()]
+    optimiser = torch.optim.Adam(routers, 0.02)
+    for _ in range(300):
+        routes = net.routes(PROCESS.path)
+        assert all(len(routed.chosen) == STEPS for routed in routes)
+        optimiser.zero_grad()
+        torch.stack([routed.balance("path") for routed in routes]).mean().backward()
+        optimiser.step()
+    assert net.usage(PROCESS.path).mean(1).min() > 0.05
 
 
 # ---------------------------------------------------------------- what is kept while acting

@@ -7,7 +7,6 @@ ordinary network for each layer and level, and neither routers nor the other exp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
 import torch
@@ -17,11 +16,11 @@ from torch.nn import functional
 from imitari.nets.acting import Fixed, Linear
 from imitari.nets.denoiser import Along
 from imitari.nets.norms import RMSNorm
+from imitari.nets.routing import Routed, chosen_experts
 from imitari.nets.transformer import Attention
 
 Router = Literal["sigma", "token", "dense"]
 Noise = Literal["additive", "adaln", "none"]
-Balanced = Literal["drawn", "all"]
 
 BLOCK = 64  # tokens
 
@@ -77,54 +76,6 @@ def fused(parts: Sequence[SwishGLU], weights: Sequence[float], count: int = 0) -
     return whole
 
 
-@dataclass
-class Routed:
-    """Where a layer sent its T tokens.
-
-    Attributes:
-        logits: (M, N) of the experts, for M samples whose tokens share them, or for every token.
-        chosen: (T, k) experts of each token.
-        weight: (T, k) what their outputs are multiplied by; sums to 1.
-    """
-
-    logits: Tensor
-    chosen: Tensor
-    weight: Tensor
-
-    def shares(self) -> Tensor:
-        """(N,) share of tokens that were sent to each expert; sums to k."""
-        counts = torch.bincount(self.chosen.flatten(), minlength=self.logits.shape[1])
-        return counts.to(self.logits.dtype) / len(self.chosen)
-
-    def balance(self, of: Balanced = "drawn") -> Tensor:
-        """N sum_e f_e P_e: smallest where tokens are spread evenly (Fedus et al. 2022, equation 4).
-
-        f_e is the share of tokens sent to e, P_e the mean weight of e: 0 where it was not drawn (`of` "drawn", as in
-        the authors' code), or its chance whether it was drawn or not ("all").
-        """
-        count = self.logits.shape[1]
-        if of == "all":
-            weight = functional.softmax(self.logits, -1).mean(0)
-        else:
-            empty = torch.zeros(len(self.chosen), count, dtype=self.weight.dtype, device=self.weight.device)
-            weight = empty.scatter(1, self.chosen, self.weight).mean(0)
-        return count * (self.shares() * weight).sum()
-
-    def excess(self) -> Tensor:
-        """Mean squared logarithm of the partition function (router z-loss, Zoph et al. 2022, equation 5)."""
-        return self.logits.logsumexp(-1).square().mean()
-
-
-def chosen_experts(chances: Tensor, active: int, draw: bool) -> tuple[Tensor, Tensor]:
-    """(T, N) chances to `active` experts (T, k) and their chances among themselves (T, k).
-
-    With `draw` they are drawn one after the other without replacement, else they are the likeliest.
-    """
-    chosen = torch.multinomial(chances.detach(), active) if draw else chances.topk(active, -1).indices
-    picked = chances.gather(-1, chosen)
-    return chosen, picked / picked.sum(-1, keepdim=True)
-
-
 class Mixture(nn.Module):
     """N experts of which every token visits k; in training those are drawn, afterwards they are the likeliest.
 
@@ -169,11 +120,15 @@ class Mixture(nn.Module):
         back = torch.empty_like(order).scatter_(0, order, place)
         return (out.index_select(0, back).unflatten(0, (-1, self.active)) * weight.unsqueeze(-1)).sum(1)
 
+    def routed(self, noise: Tensor) -> Routed:
+        """Where a token of each of the embedded noise levels (S, W) goes when acting."""
+        logits = self.router(noise).float()
+        return Routed(logits, *chosen_experts(functional.softmax(logits, -1), self.active, draw=False))
+
     def usage(self, noise: Tensor) -> Tensor:
         """Embedded noise levels (S, W) to the weight that each expert has there when acting (S, N); sums to 1."""
-        chances = functional.softmax(self.router(noise).float(), -1)
-        chosen, weight = chosen_experts(chances, self.active, draw=False)
-        return torch.zeros_like(chances).scatter(1, chosen, weight)
+        routed = self.routed(noise)
+        return torch.zeros_like(routed.logits).scatter(1, routed.chosen, routed.weight)
 
     def fused_at(self, noise: Tensor, count: int) -> list[SwishGLU]:
         """For each embedded noise level (S, W) the network that does what this layer does there when acting.
@@ -389,6 +344,11 @@ class ExpertTransformer(Fixed):
     def mixtures(self) -> list[Mixture]:
         """The layers of experts, first to last; none where the router is "dense"."""
         return [layer.body for layer in self._each() if isinstance(layer.body, Mixture)]
+
+    def routes(self, levels: Tensor) -> list[Routed]:
+        """Layer by layer where tokens of each of the `levels` (S,) go when acting, with the router "sigma"."""
+        noise = self.level(levels)
+        return [mixture.routed(noise) for mixture in self.mixtures()]
 
     @torch.no_grad()
     def usage(self, levels: Tensor) -> Tensor:

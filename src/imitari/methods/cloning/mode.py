@@ -38,8 +38,9 @@ from imitari.learn.optim import Optim, Schedule
 from imitari.learn.run import Run
 from imitari.nets.diffusion import ScoreDiffusion
 from imitari.nets.encoder import ObsEncoder
-from imitari.nets.experts import Balanced, ExpertTransformer, Noise, Routed, Router, begin
+from imitari.nets.experts import ExpertTransformer, Noise, Router, begin
 from imitari.nets.heads.actions import masked_mean
+from imitari.nets.routing import Balanced, Routed
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class MixtureOfDenoisers(Trained):
     dropout: float = 0.0  # of the output of attention and experts
     expert_dropout: float = 0.0  # inside the experts
     balance: float = 0.01  # weight of the loss that spreads tokens over the experts
-    balanced: Balanced = "drawn"  # what that loss weighs: drawn (weights of drawn experts) or all (chances of all)
+    balanced: Balanced = "drawn"  # what it weighs: weights of drawn experts, chances of all, or those on acting's path
     router_penalty: float = 0.0  # weight of the squared log partition function of the routers
     deviation: float = 0.5  # of scaled actions (sigma_data)
     least: float = 0.001  # noise at the end of sampling
@@ -113,6 +114,8 @@ class MixtureOfDenoisers(Trained):
                 f"goal_dropout {shares[0]:g}, attention_dropout {shares[1]:g}, expert_dropout {shares[2]:g}, balance "
                 f"{self.balance:g}, router_penalty {self.router_penalty:g}: at least 0, and the first three below 1"
             )
+        if self.balanced == "path" and self.router != "sigma":
+            raise UserError(f"balanced path needs routers that see the noise level alone: router is {self.router}")
         if self.frozen_routers and not self.policy_start:
             raise UserError("frozen_routers keeps the routers of another agent: name it with --policy-start FOLDER")
 
@@ -154,7 +157,8 @@ class ExpertDenoiser(Learner):
         terms = {"score_loss": masked_mean(error, batch.valid if self.method.masked else batch.known)}
         if not routes or self.method.frozen_routers:
             return terms
-        balance = torch.stack([routed.balance(self.method.balanced) for routed in routes]).mean()
+        spread = self.net.routes(self.process.path) if self.method.balanced == "path" else routes
+        balance = torch.stack([routed.balance(self.method.balanced) for routed in spread]).mean()
         terms["balance_loss"] = self.method.balance * balance
         if self.method.router_penalty:
             terms["router_loss"] = self.method.router_penalty * torch.stack([one.excess() for one in routes]).mean()
