@@ -1,4 +1,4 @@
-"""The explanation loss against a plain loop, the plan's matrix against the published one, and the choice of a guess."""
+"""The explanation loss against a plain loop, the plan's matrix against the published one, and who is kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imitari.core.batch import Batch
 from imitari.language.plans import chain
-from imitari.models.modes import SHARPNESS, SUCCEEDED, ModeClassifier, Weights
+from imitari.models.modes import PLACES, SHARPNESS, SUCCEEDED, ModeClassifier, Weights
 
 
 def test_the_matrix_of_five_modes_is_the_published_one() -> None:
@@ -86,3 +86,34 @@ def test_the_guess_that_predicts_success_is_chosen() -> None:
     assert accuracy.tolist() == [0.5, 1.0]
     assert int(net.best) == 1
     assert net.modes_of(torch.tensor([[0.5], [1.5], [2.5]])).tolist() == [0, 1, 2]
+
+
+def test_the_guess_that_explains_worst_is_left_out() -> None:
+    net = line_classifier()
+    smooth = torch.linspace(0, 3, 60)
+    leap = torch.cat([torch.linspace(0, 0.9, 30), torch.linspace(2.2, 3, 30)])
+    paths, succeeded = torch.stack([smooth, leap])[..., None], torch.tensor([True, False])
+    both = net.explanation(paths, succeeded)
+    assert both[0] > both[1]
+    net.sift(paths, succeeded, 1)
+    assert net.kept.tolist() == [False, True]
+    assert torch.equal(net.explanation(paths, succeeded), both[1:])
+    assert net.choose(paths, succeeded).tolist() == [1.0]
+    assert int(net.best) == 1
+    sum(net.losses(Batch({"x": paths}, None, extra={SUCCEEDED: succeeded})).values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
+    last = net.net[2].weight.grad
+    assert isinstance(last, Tensor)
+    assert not last[:3].any()
+
+
+def test_what_lies_elsewhere_than_in_the_first_mode_is_its_share_of_the_range() -> None:
+    """Guess 1 has borders at 1 and 2 of a range from -8 to 8, and scores of 1, 0 and -1 below the first."""
+    net = line_classifier()
+    each = net.elsewhere().tolist()
+    assert each[0] < 1e-6
+    below = math.e / (math.e + 1 + 1 / math.e)
+    assert abs(each[1] - (1 - 9 / 16 * below)) < 2 / PLACES
+    paths, succeeded = torch.linspace(0, 3, 60)[None, :, None].repeat(2, 1, 1), torch.tensor([True, False])
+    plain = net.explanation(paths, succeeded)
+    net.weights = Weights(elsewhere=5.0)
+    torch.testing.assert_close(net.explanation(paths, succeeded) - plain, 5.0 * net.elsewhere())

@@ -17,9 +17,9 @@ from imitari.core.batch import Batch
 from imitari.core.errors import UserError
 from imitari.learn.learner import Learner
 
-FORBIDDEN = -0.5  # a step whose feasibility is below this counts as forbidden
 SHARPNESS = 8.0  # half the range of states in the units of the network: the first guesses then have sharp borders
-SUCCEEDED = "succeeded"
+PLACES = 512  # over the whole range of states, at which the plainest plan is asked for
+SUCCEEDED, BEGUN = "succeeded", "begun"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Weights:
     failure: float = 1.0
     first: float = 10.0
     last: float = 10.0
+    elsewhere: float = 0.0  # of all modes but the first, at places all over the range of states
 
 
 class ModeClassifier(Learner):
@@ -46,6 +47,8 @@ class ModeClassifier(Learner):
 
     feasible: Tensor
     best: Tensor
+    kept: Tensor
+    places: Tensor
     centre: Tensor
     spread: Tensor
 
@@ -65,6 +68,10 @@ class ModeClassifier(Learner):
         self._spread_kinks()
         self.register_buffer("feasible", torch.tensor(feasible, dtype=torch.float32))
         self.register_buffer("best", torch.tensor(0))
+        self.register_buffer("kept", torch.arange(guesses) >= 0)
+        # In the units of the network.
+        evenly = 2 * torch.quasirandom.SobolEngine(width).draw(PLACES) - 1
+        self.register_buffer("places", SHARPNESS * evenly, persistent=False)
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
 
@@ -85,19 +92,23 @@ class ModeClassifier(Learner):
 
     def log_chances(self, states: Tensor) -> Tensor:
         """States (..., D) to log p (..., G, K)."""
-        each = self._by_guess(states.reshape(-1, states.shape[-1]))
+        each = self._by_guess(self._inside(states.reshape(-1, states.shape[-1])), torch.ones_like(self.kept))
         return each.permute(2, 0, 1).unflatten(0, states.shape[:-1])
 
-    def _by_guess(self, states: Tensor) -> Tensor:
-        """States (N, D) to log p (G, K, N): in this order the few modes cost no more than their arithmetic."""
-        inside = SHARPNESS * (states - self.centre) / self.spread
+    def _inside(self, states: Tensor) -> Tensor:
+        return SHARPNESS * (states - self.centre) / self.spread
+
+    def _by_guess(self, inside: Tensor, which: Tensor) -> Tensor:
+        """States (N, D) in the units of the network to log p (G', K, N) of the guesses that `which` (G,) marks: in
+        this order the few modes cost no more than their arithmetic."""
         first, between, last = self.net
         assert isinstance(last, nn.Linear)
-        scores = torch.addmm(last.bias.unsqueeze(1), last.weight, between(first(inside)).T)
-        return functional.log_softmax(scores.float().unflatten(0, (self.guesses, self.modes)), 1)
+        weight, bias = (part.unflatten(0, (self.guesses, self.modes))[which] for part in (last.weight, last.bias))
+        scores = torch.addmm(bias.flatten().unsqueeze(1), weight.flatten(0, 1), between(first(inside)).T)
+        return functional.log_softmax(scores.float().unflatten(0, (-1, self.modes)), 1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """0.1 of the mean and 0.9 of the least over the guesses of the explanation loss.
+        """0.1 of the mean and 0.9 of the least over the kept guesses of the explanation loss.
 
         The batch holds paths (B, T, D) as the only observation and whether each succeeded as `extra["succeeded"]`.
         """
@@ -108,40 +119,74 @@ class ModeClassifier(Learner):
             "mean_guess_loss": (1 - self.best_share) * each.mean(),
         }
 
+    def everywhere(self) -> Tensor:
+        """States (N, D) all over the range."""
+        return self.places / SHARPNESS * self.spread + self.centre
+
     def explanation(self, paths: Tensor, succeeded: Tensor) -> Tensor:
-        """Loss (G,) of each guess: how badly it explains which paths (B, T, D) succeeded (B,)."""
-        log_chance = self._by_guess(paths.flatten(0, 1)).unflatten(-1, paths.shape[:2])
+        """Loss (G',) of each kept guess: how badly it explains which paths (B, T, D) succeeded (B,)."""
+        log_chance = self._by_guess(self._inside(paths.flatten(0, 1)), self.kept).unflatten(-1, paths.shape[:2])
         step = step_feasibility(log_chance.exp(), self.feasible)
         first, last = -log_chance[:, 0, :, 0], -log_chance[:, -1, :, -1]  # guess, mode, path, point
         good, bad = succeeded, ~succeeded
         weights = self.weights
-        return (
+        explained = (
             -weights.success * step[:, good].mean((1, 2))
             + weights.failure * step[:, bad].sum(2).clamp(min=-1.0).mean(1)
             + weights.first * (first[:, good].mean(1) + first[:, bad].mean(1))
             + weights.last * (last[:, good].mean(1) + last[:, bad].mean(1))
         )
+        return explained + weights.elsewhere * self.elsewhere() if weights.elsewhere else explained
+
+    def elsewhere(self) -> Tensor:
+        """Share (G',) of the range of states that each kept guess gives to other modes than the first."""
+        return 1 - self._by_guess(self.places, self.kept)[:, 0].exp().mean(1)
 
     @torch.no_grad()
     def predicted(self, paths: Tensor) -> Tensor:
-        """Whether each guess expects each path (B, T, D) to succeed: no forbidden step, and the end in the last mode.
-        (B, G) bool."""
-        chance = self._by_guess(paths.flatten(0, 1)).unflatten(-1, paths.shape[:2]).exp()
-        allowed = (step_feasibility(chance, self.feasible) >= FORBIDDEN).all(2)
-        return (allowed & (chance[..., -1].argmax(1) == self.modes - 1)).T
+        """Whether each guess expects each path (B, T, D) to succeed: no forbidden step between the likeliest modes, and
+        the end in the last one. (B, G) bool."""
+        mode = self.log_chances(paths).argmax(-1)
+        allowed = (self.feasible[mode[:, :-1], mode[:, 1:]] >= 0).all(1)
+        return allowed & (mode[:, -1] == self.modes - 1)
 
+    @torch.no_grad()
+    def sift(self, paths: Tensor, succeeded: Tensor, count: int) -> None:
+        """Keeps only the `count` guesses that explain held-out paths (B, T, D) best, of those kept so far."""
+        order = self.explanation(paths, succeeded).argsort()
+        chosen = self.kept.nonzero()[order[:count], 0]
+        self.kept.zero_()
+        self.kept[chosen] = True
+
+    @torch.no_grad()
     def choose(self, paths: Tensor, succeeded: Tensor) -> Tensor:
-        """Keeps the guess that predicts best which of the held-out paths succeeded; the accuracies (G,) of all."""
-        accuracy = (self.predicted(paths) == succeeded[:, None]).float().mean(0)
-        loss = self.explanation(paths, succeeded).detach()
+        """Takes the kept guess that predicts best which of the held-out paths succeeded; the accuracies (G',) of the
+        kept ones."""
+        accuracy = (self.predicted(paths) == succeeded[:, None]).float().mean(0)[self.kept]
+        loss = self.explanation(paths, succeeded)
         # Of guesses with equal accuracy the one of least loss.
-        self.best.copy_((accuracy - 1e-6 * loss.argsort().argsort()).argmax())
+        self.best.copy_(self.kept.nonzero()[(accuracy - 1e-6 * loss.argsort().argsort()).argmax(), 0])
         return accuracy
 
     @torch.no_grad()
     def modes_of(self, states: Tensor) -> Tensor:
         """States (..., D) to the numbers (...) of their modes, by the chosen guess."""
-        return self.log_chances(states)[..., int(self.best), :].argmax(-1)
+        chosen = torch.arange(self.guesses, device=states.device) == self.best
+        each = self._by_guess(self._inside(states.reshape(-1, states.shape[-1])), chosen)
+        return each[0].argmax(0).view(states.shape[:-1])
+
+
+class Beginning(Learner):
+    """Lets guesses begin as regions that are given: `extra["begun"]` (B, G) are the modes of states (B, D)."""
+
+    def __init__(self, classifier: ModeClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        (states,) = batch.obs.values()
+        chance = self.classifier.log_chances(states)
+        return {"region_loss": functional.nll_loss(chance.flatten(0, 1), batch.extra[BEGUN].flatten().long())}
 
 
 def step_feasibility(chance: Tensor, feasible: Tensor) -> Tensor:

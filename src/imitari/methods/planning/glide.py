@@ -38,7 +38,8 @@ from imitari.learn.method import Need, Trained
 from imitari.learn.optim import Schedule
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
-from imitari.models.modes import SUCCEEDED, ModeClassifier, Weights, successors
+from imitari.models.modes import BEGUN, SUCCEEDED, Beginning, ModeClassifier, Weights, successors
+from imitari.models.segments import Demonstrated, segmentations
 from imitari.nets.critics import stacked_mlp
 from imitari.plan.wavefront import CELLS, Wavefront, cells_of, centres, widened
 
@@ -48,6 +49,8 @@ FEWEST = 10  # trials of either outcome
 POLICY_LR = 1e-3  # of the cloned policies
 MODE = "mode"
 STREAM = 0x61
+SHOWN, SHOWN_POINTS = 20, 100  # demonstrations that are cut into segments, at most, and points along each
+BEGIN_STEPS = 200  # updates in which the guesses take the shape of regions around segments
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,22 @@ class GroundedPlan(Trained):
     plan: str = ""  # file with the answer of a language model (JSON: modes, feasible); empty: `modes` modes in a row
     modes: int = 3  # in a row, where no file is given; the first is where everything begins
     trials: int = 500  # changed demonstrations of either outcome
-    points: int = 60  # along each trial, at equal distances
+    points: int = 96  # along each trial, at equal distances
+    segments: int = 300  # segmentations of the demonstrations that are tried; the best begin the guesses (0: by chance)
     guesses: int = 10  # groundings learned at once, of which one is chosen
+    rounds: int = 2  # of fitting: after each a quarter of the guesses goes on, on twice as many points
     hidden: int = 256  # width of the classifier's layer
-    success_weight: float = 40.0  # of forbidden steps in successes
+    success_weight: float = 120.0  # of forbidden steps in successes
     failure_weight: float = 1.0  # of failures without a forbidden step
     end_weight: float = 10.0  # of beginning in the first mode, and of ending in the last
+    elsewhere_weight: float = 0.3  # of giving states to other modes than the first, without need
     best_share: float = 0.9  # weight of the best guess's loss; the mean of all guesses has the rest
     controller: Literal["geometric", "imitation"] = "geometric"  # the way to the next mode, or a cloned policy a mode
-    clearance: float = 0.8  # distance kept from modes that may not be entered
-    attraction: float = 1.0  # of the next mode's entry, beside the cloned policies
+    clearance: float = 1.2  # distance kept from modes that may not be entered
+    attraction: float = 2.0  # of the next mode's entry, beside the cloned policies
     policy_hidden: tuple[int, ...] = (128, 128)  # widths of the cloned policies
     policy_steps: int = 2_000  # optimiser steps of the cloned policies
-    steps: int = 3_000  # optimiser steps of the classifier
+    steps: int = 600  # optimiser steps of the classifier, in all rounds together
     batch: int = 32  # trials of either outcome a batch
     lr: float = 5e-3  # peak learning rate of the classifier
     schedule: Schedule = "cosine"  # constant or cosine
@@ -80,14 +86,17 @@ class GroundedPlan(Trained):
             "lr": 1e-3,
             "schedule": "constant",
             "success_weight": 1000.0,
+            "elsewhere_weight": 0.0,
             "points": 100,
+            "segments": 0,
+            "rounds": 1,
             "hidden": 128,
         },
     }
     needs: ClassVar[frozenset[Need]] = frozenset({"trials"})
     smoke: ClassVar[dict[str, Any]] = {
-        "steps": 20, "batch": 8, "trials": 12, "points": 20, "hidden": 16, "guesses": 2, "controller": "imitation",
-        "policy_hidden": (8,), "policy_steps": 10,
+        "steps": 20, "batch": 8, "trials": 12, "points": 20, "hidden": 16, "guesses": 4, "segments": 20,
+        "controller": "imitation", "policy_hidden": (8,), "policy_steps": 10,
     }  # fmt: skip
 
     def learner(self, spec: Spec) -> Navigator:
@@ -104,14 +113,10 @@ class GroundedPlan(Trained):
         learner = run.build(lambda: self.learner(demos.spec))
         assert isinstance(learner, Navigator)
         good, bad = self.outcomes(demos, run, task)
-        paths = by_arc_length([one.obs[STATE] for one in (*good, *bad)], self.points).astype(np.float32)
-        succeeded = np.arange(len(paths)) < len(good)
-        chosen, held = self.split(succeeded, run.seed)
         scaler = Scaler.fit(demos, "none", "none")
         scale = DeviceScaler(scaler, demos.spec, run.place)
-        learner.classifier.fit_range(scale.tensor(paths).flatten(0, 1))
-        run.train(learner.classifier, self.batches(paths, chosen, run), self.optim(), self.steps, scale, stage="modes")
-        accuracy = learner.classifier.choose(scale.tensor(paths[held]), scale.tensor(succeeded[held]))
+        shown = [one.obs[STATE] for one in demos if one.success is not False][:SHOWN]
+        accuracy = self.explained(learner.classifier, (shown, good, bad), scale, run)
         learner.ground(good)
         if learner.policies is not None:
             clips, optim = self.clips(learner, good, run), replace(self.optim(), lr=POLICY_LR)
@@ -119,6 +124,57 @@ class GroundedPlan(Trained):
         agent = finished(self, learner, scaler, demos, run)
         agent.facts["grounding"] = {"held_out_accuracy": accuracy.tolist(), "chosen": int(learner.classifier.best)}
         return agent
+
+    def explained(
+        self,
+        classifier: ModeClassifier,
+        seen: tuple[Sequence[Array], Sequence[Episode], Sequence[Episode]],
+        scale: DeviceScaler,
+        run: Run,
+    ) -> Tensor:
+        """Fits the classifier to what was seen, ways of demonstrations, successes and failures: in rounds of ever fewer
+        guesses on ever finer paths. The held-out accuracies of those that are left."""
+        shown, good, bad = seen
+        ways = [one.obs[STATE] for one in (*good, *bad)]
+        succeeded = np.arange(len(ways)) < len(good)
+        chosen, held = self.split(succeeded, run.seed)
+        classifier.fit_range(scale.tensor(np.concatenate(ways)))
+        truth = scale.tensor(succeeded[held])
+        for number in range(self.rounds):
+            count = max(2, self.points // 2 ** (self.rounds - 1 - number))
+            paths = paths_of(ways, count)
+            if number > 0:
+                classifier.sift(scale.tensor(paths[held]), truth, max(1, self.guesses // 4**number))
+            elif self.segments:
+                learned = np.concatenate(chosen)
+                source = self.begun(
+                    classifier, Demonstrated(paths_of(shown, SHOWN_POINTS)), paths[learned], succeeded[learned], run
+                )
+                run.train(Beginning(classifier), source, self.optim(), BEGIN_STEPS, scale, stage="regions")
+            # The mean over steps is weighted so that one forbidden step costs the same in every round.
+            classifier.weights = replace(self.weights(), success=self.success_weight * count / self.points)
+            steps, source = max(1, self.steps // self.rounds), self.batches(paths, chosen, run.seed, number)
+            run.train(classifier, source, self.optim(), steps, scale, stage=f"modes-{number + 1}")
+        return classifier.choose(scale.tensor(paths_of(ways, self.points)[held]), truth)
+
+    def begun(
+        self, classifier: ModeClassifier, shown: Demonstrated, paths: Array, succeeded: Array, run: Run
+    ) -> Callable[[int], Batch]:
+        """Batch number -> states all over the plane and of trials, and their modes by the segmentations that explain
+        the trials best."""
+        rng = np.random.default_rng([run.seed, STREAM, BEGIN_STEPS])
+        feasible = classifier.feasible.tolist()
+        found = segmentations(shown, (paths, succeeded), feasible, self.segments, self.guesses, rng)
+        met = rng.choice(paths.reshape(-1, paths.shape[-1]), len(classifier.places))
+        states = np.concatenate([classifier.everywhere().cpu().numpy(), met])
+        when, far = shown.beside(states)
+        modes = np.stack([one.modes(when, far) for one in found], 1)
+        batch = Batch({STATE: states}, None, extra={BEGUN: modes})
+        return lambda number: batch
+
+    def weights(self) -> Weights:
+        ends = self.end_weight
+        return Weights(self.success_weight, self.failure_weight, ends, ends, self.elsewhere_weight)
 
     def pictures(self, agent: Agent, task: Task) -> list[Picture]:
         """The learned modes over the plane, and where each is entered."""
@@ -153,12 +209,12 @@ class GroundedPlan(Trained):
         good, bad = (kind[count:] for kind, count in zip(kinds, counts, strict=True))
         return (good, bad), np.concatenate([kind[:count] for kind, count in zip(kinds, counts, strict=True)])
 
-    def batches(self, paths: Array, chosen: tuple[Array, Array], run: Run) -> Callable[[int], Batch]:
-        """Batch number -> as many successes as failures, a pure function."""
+    def batches(self, paths: Array, chosen: tuple[Array, Array], seed: int, part: int) -> Callable[[int], Batch]:
+        """Batch number -> as many successes as failures, a pure function; other ones in every round (`part`)."""
         truth = np.arange(2 * self.batch) < self.batch
 
         def source(number: int) -> Batch:
-            rng = np.random.default_rng([run.seed, STREAM, number])
+            rng = np.random.default_rng([seed, STREAM, part, number])
             rows = np.concatenate([rng.choice(kind, self.batch) for kind in chosen])
             return Batch({STATE: paths[rows]}, None, extra={SUCCEEDED: truth})
 
@@ -212,9 +268,8 @@ class Navigator(Learner):
             )
         plan = language_plan(method.plan, method.modes)
         self.clearance, self.attraction = method.clearance, method.attraction
-        weights = Weights(method.success_weight, method.failure_weight, method.end_weight, method.end_weight)
         self.classifier = ModeClassifier(
-            width, plan.feasible, method.guesses, method.hidden, weights, method.best_share
+            width, plan.feasible, method.guesses, method.hidden, method.weights(), method.best_share
         )
         modes = self.classifier.modes
         imitates = method.controller == "imitation"
@@ -312,8 +367,9 @@ class Navigator(Learner):
         if self.policies is None:
             action = pull
         else:
-            action = self.policies(state, mode) + self.attraction * pull
-            action = action / action.norm(dim=-1, keepdim=True).clamp(min=1.0)
+            # A pull that is longer than what was cloned wins where that leads astray.
+            action = _at_most_one(self.policies(state, mode)) + self.attraction * pull
+            action = _at_most_one(action)
         return self.turned_aside(state, mode, action).unsqueeze(1)
 
     def aims(self, state: Tensor, mode: Tensor) -> Tensor:
@@ -330,3 +386,13 @@ class Navigator(Learner):
         allowed = self.classifier.feasible[mode, self.modes_of(state + self.gain * turned)] >= 0
         first = allowed.float().argmax(0)  # where none is allowed, straight on
         return turned[first, torch.arange(len(state), device=state.device)]
+
+
+def paths_of(ways: Sequence[Array], points: int) -> Array:
+    """Ways (T_b, 2) as (B, points, 2), at equal distances."""
+    return by_arc_length(ways, points).astype(np.float32)
+
+
+def _at_most_one(action: Tensor) -> Tensor:
+    """Actions (B, A), the longer ones cut to length one."""
+    return action / action.norm(dim=-1, keepdim=True).clamp(min=1.0)
