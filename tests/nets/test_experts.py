@@ -172,7 +172,7 @@ def test_balance_along_a_path_spreads_the_levels_that_acting_visits() -> None:
         for mixture in net.mixtures():
             last = mixture.router[-1]
             assert isinstance(last, nn.Linear)
-            last.bias += torch.tensor([3.0, 3.0, 0.0, -3.0])
+            last.bias.add_(torch.tensor([3.0, 3.0, 0.0, -3.0]))
     assert net.usage(PROCESS.path).mean(1).min() == 0
     routers = [one for mixture in net.mixtures() for one in mixture.router.parameters()]
     optimiser = torch.optim.Adam(routers, 0.02)
