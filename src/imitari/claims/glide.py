@@ -162,7 +162,7 @@ CLAIM = Claim(
     "the place of 1,000. Settings were chosen on seeds from 1,000 on. An earlier judging on seeds 0 to 7 did not "
     "hold: guesses begun by chance ended in modes that are not there (two layouts of eight had 0 and 40 %), and "
     "the cloned controllers went astray in one layout even with the true modes. Since then guesses begin as "
-    "segmentations, a small weight keeps to the first mode what need not belong to another, the distance kept "
-    "from forbidden modes is 1.2 in the place of 0.8, and the pull to the next mode is longer than what was "
-    "cloned.",
+    "segmentations, a small weight keeps to the first mode what need not belong to another, the way from the "
+    "surroundings ends before the gate to the second polygon and is clear of that by 1.0 in the place of 0.8, and"
+    " the pull to the next mode is longer than what was cloned.",
 )

@@ -7,7 +7,9 @@ cut the demonstrations into skills, and the policy goes on from whatever mode a 
 Wang, Wang, Mao, Hagenow & Shah 2024, "Grounding Language Plans in Demonstrations Through Counterfactual Perturbations".
 Differs from the paper: the way from mode to mode leads along the shortest path on a grid, in the place of RRT with a
 potential field and of straight lines; a step that would enter a forbidden mode is turned aside; the guess is chosen by
-its accuracy on held-out trials. Absent: pictures as states, robot arms, and asking a language model for the state
+its accuracy on held-out trials. The guesses begin as those of many segmentations of the demonstrations that explain the
+trials best, are fitted in rounds of fewer guesses on finer paths, and keep to the first mode what need not belong to
+another. Absent: pictures as states, robot arms, and asking a language model for the state
 features of each mode (all of the state is read).
 """
 
@@ -50,6 +52,8 @@ POLICY_LR = 1e-3  # of the cloned policies
 MODE = "mode"
 STREAM = 0x61
 SHOWN, SHOWN_POINTS = 20, 100  # demonstrations that are cut into segments, at most, and points along each
+FUNNEL = 0.4  # share of the clearance within which a gate may be approached along what lies beside it
+GATE, WIDE = 0.25, 1.1  # share of the successes that make up a gate; how far it reaches beyond them, in cells
 BEGIN_STEPS = 200  # updates in which the guesses take the shape of regions around segments
 
 
@@ -69,7 +73,7 @@ class GroundedPlan(Trained):
     elsewhere_weight: float = 0.3  # of giving states to other modes than the first, without need
     best_share: float = 0.9  # weight of the best guess's loss; the mean of all guesses has the rest
     controller: Literal["geometric", "imitation"] = "geometric"  # the way to the next mode, or a cloned policy a mode
-    clearance: float = 1.2  # distance kept from modes that may not be entered
+    clearance: float = 1.0  # distance kept from modes that may not be entered
     attraction: float = 2.0  # of the next mode's entry, beside the cloned policies
     policy_hidden: tuple[int, ...] = (128, 128)  # widths of the cloned policies
     policy_steps: int = 2_000  # optimiser steps of the cloned policies
@@ -333,30 +337,34 @@ class Navigator(Learner):
         edge = float(self.edge)
         cells = torch.from_numpy(centres(CELLS, edge)).float().to(self.edge.device)
         modes = self.modes_of(cells).cpu().numpy()
-        for mode in range(self.classifier.modes):
-            target = int(self.following[mode])
+        following = self.following.tolist()[: self.classifier.modes]
+        gates = [(modes == target) & self._gate(passed, mode, target) for mode, target in enumerate(following)]
+        for mode, target in enumerate(following):
             forbidden = np.isin(modes, np.flatnonzero(self.classifier.feasible[mode].cpu().numpy() < 0))
-            near = widened(forbidden, self.clearance, edge)
-            goal = (modes == target) & ~near
-            if mode > 0:
+            inside, goal = modes == target, gates[mode]
+            if mode == 0 and target < len(gates):
+                # The first mode is all around. Into the next just before the gate of that: the two ways are then one.
+                before = widened(gates[target], FUNNEL * self.clearance, edge)
+                closed, goal = forbidden, inside & before
+            else:
+                before = widened(goal, FUNNEL * self.clearance, edge)
                 # Trials say little about where else the next mode may be entered: where successes entered it, it may.
-                goal = goal & self._gate(passed, mode, target)
-                near = near | (widened(modes == target, self.clearance, edge) & ~widened(goal, self.clearance, edge))
-            goal = goal if goal.any() else modes == target
+                closed = forbidden | inside
+            near = (widened(closed, self.clearance, edge) & ~before) | forbidden
+            goal = goal if goal.any() else inside
             # Where the classifier knows no such mode, straight to where it is said to begin.
             straight = self.entries[target].cpu().numpy()
             ahead = Wavefront.to(goal, near, edge).ahead if goal.any() else np.tile(straight, (CELLS, CELLS, 1))
             self.ahead[mode] = torch.from_numpy(ahead).float()
 
     def _gate(self, passed: Sequence[tuple[Array, Array]], mode: int, target: int) -> Array:
-        """Cells (C, C) about where the middle half of the successes stepped from a mode to the one after it."""
+        """Cells (C, C) about where the middle quarter of the successes stepped from a mode to the one after it."""
         edge = float(self.edge)
-        steps = [path[1:][(mark[:-1] == mode) & (mark[1:] == target)] for path, mark in passed]
-        points = np.concatenate(steps)
+        points = np.concatenate([path[1:][(mark[:-1] == mode) & (mark[1:] == target)] for path, mark in passed])
         away = np.linalg.norm(points - np.median(points, 0), axis=1) if len(points) else np.empty(0)
         gate = np.zeros((CELLS, CELLS), bool)
-        gate[cells_of(points[away <= np.median(away)] if len(points) else points, CELLS, edge)] = True
-        return widened(gate, 2 * edge / CELLS * 1.5, edge)
+        gate[cells_of(points[away <= np.quantile(away, GATE)] if len(points) else points, CELLS, edge)] = True
+        return widened(gate, 2 * edge / CELLS * WIDE, edge)
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         state = obs[STATE][:, -1].float()
