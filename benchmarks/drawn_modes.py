@@ -1,6 +1,6 @@
 """Modes found in trials of drawn demonstrations: is success foretold, and are the recorded modes found again?
 
-    python benchmarks/drawn_modes.py FOLDER [--sets 2 3 4] [--seed 0] [--steps 3000]
+    python benchmarks/drawn_modes.py FOLDER [--sets 2 3 4] [--seed 0] [--steps 600]
 
 FOLDER holds polygon_2, polygon_3 and polygon_4 (each data.csv with the drawn paths and the modes they went through,
 succ_traj.npy and fail_traj.npy with changed ones, (N, 2, 100)). A fifth of the trials is kept aside, neither learned
@@ -70,9 +70,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=3_000)
+    parser.add_argument("--steps", type=int, default=600)
     args = parser.parse_args()
-    print("set         accuracy  steps agreed  modes agreed  accuracy of all guesses when choosing")
+    print("set         accuracy  steps agreed  modes agreed  accuracy of the last guesses when choosing")
     for polygons in args.sets:
         folder = args.folder / f"polygon_{polygons}"
         paths, succeeded = trials(folder)
