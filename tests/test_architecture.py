@@ -18,7 +18,7 @@ BELOW = {
     "nets": {"core"},
     "envs": {"core", "data", "plan"},
     "learn": {"core", "data", "nets"},
-    "models": {"core", "data", "nets", "learn"},
+    "models": {"core", "data", "nets", "learn", "plan"},
     "language": {"core", "data", "nets", "learn"},
     "plan": {"core", "data"},
     "evaluate": {"core", "data", "envs"},

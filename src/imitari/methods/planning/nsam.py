@@ -12,7 +12,6 @@ there (no GAIL, no deep Q-network).
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,11 +29,11 @@ from imitari.core.task import Task
 from imitari.data.scaling import Scaler, Scaling
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, finished
-from imitari.learn.learner import Learner
 from imitari.learn.method import Method, Need
 from imitari.learn.run import Run
+from imitari.models.planned import Planned
 from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative
-from imitari.plan.following import Followed, PlanFollower
+from imitari.plan.following import PlanFollower
 from imitari.plan.pictures import timeline_of
 from imitari.plan.planners import PlannerName, planner_named
 from imitari.plan.reading import Reading, symbols_of
@@ -42,10 +41,9 @@ from imitari.plan.reading import Reading, symbols_of
 SHOWN = 6  # plans in a report
 
 
-class PlanningLearner(Learner):
+class PlanningLearner(Planned):
     """A learned domain and the task's symbols, as texts; of both a summary in numbers."""
 
-    recurrent: ClassVar[bool] = True
     size: Tensor
 
     def __init__(self, method: ActionModels) -> None:
@@ -53,41 +51,21 @@ class PlanningLearner(Learner):
         self.method = method
         # Observed steps, actions, literals, inequalities, equations.
         self.register_buffer("size", torch.zeros(5))
-        self.model: LearnedModel | None = None
-        self.symbols: Symbols | None = None
-        self._follower: PlanFollower | None = None
 
     def know(self, model: LearnedModel, symbols: Symbols) -> None:
-        """Takes over what was learned, and how the task is read."""
-        self.model, self.symbols, self._follower = model, symbols, None
+        super().know(model, symbols)
         kept = [report for report in model.reports if not report.unsafe]
         counts = [(one.observed, 1, one.literals, one.inequalities, one.equations) for one in kept]
         self.size.copy_(torch.tensor(np.array(counts, np.float32).reshape(-1, 5).sum(0)))
 
-    @property
-    def follower(self) -> PlanFollower:
-        """Who plans; made when it is first asked for, since only then the planner's parts must be there."""
-        if self.model is None or self.symbols is None:
-            raise UserError("nothing was learned yet: fit the method first")
-        if self._follower is None:
-            method = self.method
-            planner = planner_named(method.planner, method.seconds, method.states)
-            self._follower = PlanFollower(self.model, self.symbols, planner, method.length, method.plans)
-        return self._follower
-
-    def start(self, count: int) -> tuple[Tensor, ...]:
-        memory = self.follower.start(count)
-        return tuple(torch.from_numpy(getattr(memory, field.name)) for field in dataclasses.fields(Followed))
+    def planning(self, model: LearnedModel, symbols: Symbols) -> PlanFollower:
+        method = self.method
+        planner = planner_named(method.planner, method.seconds, method.states)
+        return PlanFollower(model, symbols, planner, method.length, method.plans)
 
     def act_recurrent(self, obs: dict[str, Tensor], state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        memory = Followed(*(part.numpy() for part in state))
-        choices = self.follower.act({key: value[:, -1].cpu().numpy() for key, value in obs.items()}, memory)
-        return torch.from_numpy(choices)[:, None], state
-
-    def parts(self) -> dict[str, Any]:
-        if self.model is None or self.symbols is None:
-            return {}
-        return {"model": self.model.to_json(), "symbols": self.symbols.to_json()}
+        """Who has no plan makes the first choice."""
+        return self.proposed(obs, state).clamp(min=0), state
 
 
 @dataclass(frozen=True)
@@ -116,7 +94,7 @@ class ActionModels(Method):
 
     def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> PlanningLearner:
         learner = self.learner(spec)
-        learner.model, learner.symbols = LearnedModel.from_json(parts["model"]), Symbols.from_json(parts["symbols"])
+        learner.recall(parts)
         return learner
 
     def fit(self, demos: Demos, run: Run, task: Task | None = None) -> Agent:

@@ -38,6 +38,7 @@ from imitari.learn.method import Need
 from imitari.learn.onpolicy import LEARNED, fit_onpolicy
 from imitari.learn.proximal import Proximal, ProximalPolicy
 from imitari.learn.run import Run
+from imitari.models.planned import Planned
 from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative
 from imitari.plan.experience import Experience, Trial
 from imitari.plan.following import NO_CHOICE, Followed, Plan, PlanFollower
@@ -104,7 +105,7 @@ class ReinforcedPlanning(Proximal):
 
     def rebuilt(self, spec: Spec, parts: dict[str, Any]) -> Learner:
         learner = self.learner(spec)
-        learner.model, learner.symbols = LearnedModel.from_json(parts["model"]), Symbols.from_json(parts["symbols"])
+        learner.recall(parts)
         return learner
 
     def follower(self, model: LearnedModel, symbols: Symbols, length: int) -> PlanFollower:
@@ -123,7 +124,7 @@ class ReinforcedPlanning(Proximal):
         run.identity = {**run.identity, "seeds": demos.facts() if demos else None}
         agent = fit_onpolicy(self, None, run, task, guide=guide)
         assert isinstance(agent.learner, PlanningPolicy)
-        agent.learner.model, agent.learner.symbols = guide.model(), symbols
+        agent.learner.know(guide.model(), symbols)
         agent.facts["plans"] = guide.counted()
         if demos is not None:
             starts, own = agent.facts["starts"], training_starts(demos)
@@ -306,39 +307,17 @@ class PlannedEpisodes:
         self.way = Way(states, tuple(steps)) if len(choices) else None
 
 
-class PlanningPolicy(ProximalPolicy):
+class PlanningPolicy(Planned, ProximalPolicy):
     """A masked policy, and a learned domain with how the task is read: a plan goes before the policy."""
-
-    recurrent: ClassVar[bool] = True
 
     def __init__(self, method: ReinforcedPlanning, spec: Spec) -> None:
         super().__init__(method, spec)
         self.method = method
-        self.model: LearnedModel | None = None
-        self.symbols: Symbols | None = None
-        self._follower: PlanFollower | None = None
 
-    @property
-    def follower(self) -> PlanFollower:
-        """Who plans; made when it is first asked for, since only then the planner's parts must be there."""
-        if self.model is None or self.symbols is None:
-            raise UserError("nothing was learned yet: fit the method first")
-        if self._follower is None or self._follower.model is not self.model:
-            self._follower = self.method.follower(self.model, self.symbols, self.method.horizon)
-        return self._follower
-
-    def start(self, count: int) -> tuple[Tensor, ...]:
-        memory = self.follower.start(count)
-        return tuple(torch.from_numpy(getattr(memory, field.name)) for field in dataclasses.fields(Followed))
+    def planning(self, model: LearnedModel, symbols: Symbols) -> PlanFollower:
+        return self.method.follower(model, symbols, self.method.horizon)
 
     def act_recurrent(self, obs: dict[str, Tensor], state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        memory = Followed(*(part.numpy() for part in state))
-        planned = self.follower.propose({key: value[:, -1].cpu().numpy() for key, value in obs.items()}, memory)
         own = self.act(obs)
-        chosen = torch.from_numpy(planned)[:, None].to(own.device)
+        chosen = self.proposed(obs, state).to(own.device)
         return torch.where(chosen == NO_CHOICE, own, chosen), state
-
-    def parts(self) -> dict[str, Any]:
-        if self.model is None or self.symbols is None:
-            return {}
-        return {"model": self.model.to_json(), "symbols": self.symbols.to_json()}
