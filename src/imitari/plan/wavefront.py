@@ -55,12 +55,16 @@ def cells_of(position: Array, cells: int, edge: float) -> tuple[Array, Array]:
 
 def widened(cells: Array, margin: float, edge: float) -> Array:
     """Cells (C, C) and all whose middle is nearer than `margin` to the middle of one of them."""
+    return distance_from(cells, edge) < max(margin, 1e-9)
+
+
+def distance_from(cells: Array, edge: float) -> Array:
+    """How far (C, C) the middle of every cell is from that of the nearest of `cells`; infinite where there are none."""
     from scipy.ndimage import distance_transform_edt
 
     if not cells.any():
-        return cells
-    far = np.asarray(distance_transform_edt(~cells)) * (2 * edge / len(cells))
-    return far < max(margin, 1e-9)
+        return np.full(cells.shape, np.inf)
+    return np.asarray(distance_transform_edt(~cells)) * (2 * edge / len(cells))
 
 
 def _distances(goal: Array, blocked: Array, edge: float) -> Array:

@@ -43,7 +43,7 @@ from imitari.learn.scaled import DeviceScaler
 from imitari.models.modes import BEGUN, SUCCEEDED, Beginning, ModeClassifier, Weights, successors
 from imitari.models.segments import Demonstrated, segmentations
 from imitari.nets.critics import stacked_mlp
-from imitari.plan.wavefront import CELLS, Wavefront, cells_of, centres, widened
+from imitari.plan.wavefront import CELLS, Wavefront, cells_of, centres, distance_from, widened
 
 HELD = 0.2  # share of the trials by which the guess is chosen
 TURNS = (0, 25, -25, 50, -50, 75, -75, 100, -100, 125, -125, 150, -150)  # degrees, tried in this order
@@ -338,14 +338,18 @@ class Navigator(Learner):
         cells = torch.from_numpy(centres(CELLS, edge)).float().to(self.edge.device)
         modes = self.modes_of(cells).cpu().numpy()
         following = self.following.tolist()[: self.classifier.modes]
-        gates = [(modes == target) & self._gate(passed, mode, target) for mode, target in enumerate(following)]
+        gates = [
+            _inner((modes == target) & self._gate(passed, mode, target), np.isin(modes, (mode, target)), edge)
+            for mode, target in enumerate(following)
+        ]
         for mode, target in enumerate(following):
             forbidden = np.isin(modes, np.flatnonzero(self.classifier.feasible[mode].cpu().numpy() < 0))
             inside, goal = modes == target, gates[mode]
             if mode == 0 and target < len(gates):
                 # The first mode is all around. Into the next just before the gate of that: the two ways are then one.
                 before = widened(gates[target], FUNNEL * self.clearance, edge)
-                closed, goal = forbidden, inside & before
+                closed = forbidden
+                goal = _inner(inside & before, inside | (modes == following[target]), edge)
             else:
                 before = widened(goal, FUNNEL * self.clearance, edge)
                 # Trials say little about where else the next mode may be entered: where successes entered it, it may.
@@ -399,6 +403,12 @@ class Navigator(Learner):
 def paths_of(ways: Sequence[Array], points: int) -> Array:
     """Ways (T_b, 2) as (B, points, 2), at equal distances."""
     return by_arc_length(ways, points).astype(np.float32)
+
+
+def _inner(cells: Array, around: Array, edge: float) -> Array:
+    """The half of `cells` (C, C) that is farthest from all that is not `around` them: borders are not certain."""
+    depth = np.minimum(distance_from(~around, edge), 4 * edge)
+    return cells & (depth >= (np.median(depth[cells]) if cells.any() else 0.0))
 
 
 def _at_most_one(action: Tensor) -> Tensor:
