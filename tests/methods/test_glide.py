@@ -39,6 +39,23 @@ class ToldPlan(GroundedPlan):
         return Told(self, spec)
 
 
+class Strip(Told):
+    """Takes only what is near the edge of the second polygon for the first: all that outcomes can tell of it."""
+
+    def modes_of(self, states: Tensor) -> Tensor:
+        points = states.double().numpy()
+        a, b = CHAIN.polygons[1, :2]
+        share = np.clip((points - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
+        near = np.linalg.norm(points - a - share[..., None] * (b - a), axis=-1) < 0.7
+        mode = self.chain.modes_of(points)
+        return torch.from_numpy(np.where((mode == 1) & ~near, 0, mode))
+
+
+class StripPlan(GroundedPlan):
+    def learner(self, spec: Spec) -> Navigator:
+        return Strip(self, spec)
+
+
 @pytest.fixture(scope="module")
 def walks() -> Demos:
     task = task_named("polygons/4-0")
@@ -81,6 +98,14 @@ def test_ways_lead_around_the_later_polygons(told: Agent) -> None:
 def test_the_goal_is_reached_from_anywhere_and_after_jumps(told: Agent) -> None:
     world = task_named("polygons/4-0-disturbed").make(40)
     assert np.mean([bool(episode.success) for episode in interact(told, world, range(1000, 1040))]) >= 0.95
+
+
+def test_a_strip_along_the_second_polygon_is_enough_of_the_first(walks: Demos) -> None:
+    """It is thinner than the distance that is kept from the second one."""
+    method = StripPlan(modes=4, trials=60, steps=1, batch=8)
+    agent = method.fit(walks, Run(show=False), task_named("polygons/4-0-replay"))
+    world = task_named("polygons/4-0-disturbed").make(40)
+    assert np.mean([bool(episode.success) for episode in interact(agent, world, range(1000, 1040))]) >= 0.95
 
 
 def test_a_step_into_a_forbidden_mode_is_turned_by_the_least_angle(told: Agent) -> None:

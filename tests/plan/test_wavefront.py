@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imitari.plan.wavefront import Wavefront, cells_of, centres, widened
+from imitari.plan.wavefront import Wavefront, cells_of, centres, distance_from, widened
 
 
 def test_distance_equals_a_search_written_out() -> None:
@@ -48,4 +48,6 @@ def test_a_margin_is_a_distance() -> None:
     cells = centres(40, 2.0)
     far = np.linalg.norm(cells - cells[20, 20], axis=-1)
     np.testing.assert_array_equal(widened(point, 0.55, 2.0), far < 0.55)
+    np.testing.assert_allclose(distance_from(point, 2.0), far, atol=1e-12)
     assert not widened(np.zeros((5, 5), bool), 0.5, 1.0).any()
+    assert np.isinf(distance_from(np.zeros((5, 5), bool), 1.0)).all()
