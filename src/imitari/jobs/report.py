@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -50,8 +50,9 @@ def claim_report(out: Path, films: bool = True) -> Path:
         shown: list[Film] = []
         known: tuple[list[Picture], str] = [], ""
         if films and (folders[0] / "agent.json").exists():
-            shown, why = films_of(folders[0], verdict["task"], verdict["starts"]["first"])
-            known, note = pictures_of(folders[0], verdict["task"]), note or why
+            options = claim_options(verdict)
+            shown, why = films_of(folders[0], verdict["task"], verdict["starts"]["first"], options)
+            known, note = pictures_of(folders[0], verdict["task"], options), note or why
         score = (arm["mean"], arm["low"], arm["high"])
         sides.append(Side(name, arm["method"], arm["settings"], trainings, score, shown, *known))
     page = Page(
@@ -75,9 +76,15 @@ def claim_report(out: Path, films: bool = True) -> Path:
 def claim_task(verdict: dict[str, Any]) -> Task:
     """Where a claim was judged."""
     from imitari.envs import task_named
+
+    return task_named(verdict["task"], **claim_options(verdict))
+
+
+def claim_options(verdict: dict[str, Any]) -> dict[str, Any]:
+    """Of the task that a claim was judged in."""
     from imitari.jobs.claim import claim_named
 
-    return task_named(verdict["task"], **claim_named(verdict["claim"]).options)
+    return claim_named(verdict["claim"]).options
 
 
 def _ways(sides: Sequence[Side], task: Task | None) -> list[tuple[str, str, str, str]]:
@@ -283,25 +290,25 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
     raise UserError(f"{folders[0]}: is named twice: name every run once")
 
 
-def films_of(folder: Path, task: str, first: int) -> tuple[list[Film], str]:
-    """(films of the first starts, why there are none)."""
+def films_of(folder: Path, task: str, first: int, options: Mapping[str, Any] | None = None) -> tuple[list[Film], str]:
+    """(films of the first starts, why there are none), in the task with these options."""
     from imitari.jobs.surroundings import task_of
     from imitari.learn.agent import Agent
 
     agent = Agent.load(folder)
     try:
-        return record(agent, task_of(agent, task, pixels=SIDE), range(first, first + FILMS)), ""
+        return record(agent, task_of(agent, task, pixels=SIDE, options=options), range(first, first + FILMS)), ""
     except UserError as error:
         return [], f"No pictures: {error}."
 
 
-def pictures_of(folder: Path, task: str) -> tuple[list[Picture], str]:
-    """(what the agent in a folder shows of itself, why it shows nothing)."""
+def pictures_of(folder: Path, task: str, options: Mapping[str, Any] | None = None) -> tuple[list[Picture], str]:
+    """(what the agent in a folder shows of itself, why it shows nothing), in the task with these options."""
     from imitari.jobs.surroundings import task_of
     from imitari.learn.agent import Agent
 
     agent = Agent.load(folder)
     try:
-        return agent.method.pictures(agent, task_of(agent, task)), ""
+        return agent.method.pictures(agent, task_of(agent, task, options=options)), ""
     except UserError as error:
         return [], f"Not shown: {error}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,12 @@ REPEATED = " (repeats "  # in the name of a task, before their number
 
 
 def task_of(
-    agent: Agent, name: str, source: str | None = None, pixels: int | None = None, repeats: int | None = None
+    agent: Agent,
+    name: str,
+    source: str | None = None,
+    pixels: int | None = None,
+    repeats: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Task:
     """The task `name` as `agent` must see it.
 
@@ -28,6 +34,7 @@ def task_of(
             recorded there.
         pixels: side of pictures where the agent sees none, for who else looks on.
         repeats: rollouts that begin in the same state, for tasks that tell the ways of being solved apart.
+        options: further ones of the task, such as a claim has.
 
     Raises:
         UserError: when the source is not known, or not clear.
@@ -36,8 +43,9 @@ def task_of(
     side = next(iter(images.values())).shape[0] if images else pixels
     name, _, given = name.partition(REPEATED)
     repeats = repeats or (int(given.rstrip(")")) if given else None)
-    options: dict[str, Any] = {"pixels": side, "instruction": agent.facts.get("instruction"), "repeats": repeats}
-    task = task_named(name, **{key: value for key, value in options.items() if value is not None})
+    known: dict[str, Any] = {"pixels": side, "instruction": agent.facts.get("instruction"), "repeats": repeats}
+    told = {key: value for key, value in known.items() if value is not None}
+    task = task_named(name, **{**(options or {}), **told})
     if repeats:  # outcomes are kept by the name of the task: with other repeats, a start is another one
         task = replace(task, name=f"{task.name}{REPEATED}{repeats})")
     if SOURCE not in agent.spec.obs:
