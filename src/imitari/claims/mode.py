@@ -210,7 +210,7 @@ EXPERTS: dict[str, Any] = {
     "balance": 0.05,
     "balanced": "path",
 }
-DENSE: dict[str, Any] = {**EXPERTS, "router": "dense", "inner": 2 * INNER}
+DENSE: dict[str, Any] = {**EXPERTS, "router": "dense", "balanced": "drawn", "inner": 2 * INNER}
 # Three layers of this width have as many parameters as the network of the active size.
 MEMORY: dict[str, Any] = {**OPTIMISED, **FRAMED, "net": "transformer", "process": "score", "width": 68, "layers": 3}
 
@@ -276,13 +276,14 @@ CLAIM = Claim(
     "error gets with the experts of the opposite level; mean weight over the levels of the expert that is used least "
     "in any layer. A network that was not trained has a total variation of 1 too: the two likeliest of four nearly "
     "equal chances change sides with the noise. What the experts have learned shows in the exchange, which was added "
-    "for that reason (about 1 without training). Sizes are small; weights begin at a deviation of 0.12, and the balance loss (weight 0.05, the paper: "
-    "0.01) is of chances at the ten levels that acting visits: training draws most of its levels from three of these "
-    "ten, so that experts that share the tokens of training evenly may still be chosen at one of the ten or none. A "
-    "judging on seeds 0 to 2, with that loss (weight 0.1, deviation 0.07), did not hold: on seed 1 an expert was chosen "
-    "at no level, and the exchange had 1.013, give or take 0.019. Tried since (seeds 1010 to 1012; least weight, "
-    "exchange): likeliest experts in that loss 0.05 to 0.2, 1.00; a deviation of 0.14 and 0.2 with it 0.05, 1.04 and "
-    "1.33; levels of acting 0.22, 1.003 at a deviation of 0.07, and 0.14, 1.045 at 0.12, which is judged. "
+    "for that reason (about 1 without training). Sizes are small; weights begin at a deviation of 0.12, and the "
+    "balance loss (weight 0.05, the paper: 0.01) is of chances at the ten levels that acting visits: training draws "
+    "most of its levels from three of these ten, so that experts that share the tokens of training evenly may still "
+    "be chosen at one of the ten or none. A judging on seeds 0 to 2, with chances at the levels of training (weight "
+    "0.1, deviation 0.07), did not hold: on seed 1 an expert was chosen at no level, and the exchange had 1.013, give"
+    " or take 0.019. Tried since (seeds 1010 to 1012; least weight, exchange): likeliest experts in that loss 0.05 to"
+    " 0.2, 1.00; a deviation of 0.14 and 0.2 with it 0.05, 1.04 and 1.33; levels of acting 0.22, 1.003 at a deviation"
+    " of 0.07, and 0.14, 1.045 at 0.12, which is judged. "
     "One network of all experts and the arm without "
     "noise in the attention are settings: --set dense_active.inner=512, --set mode.noise=none.",
 )
