@@ -245,10 +245,10 @@ CLAIM = Claim(
             range(2), 2, {**ERRANDS, "all": 1, "few": 2, "more": 3}, everywhere(TINY, TINY, TINY), minutes=0.3
         ),
         "quick": Budget(
-            range(3),
+            range(5),
             100,
             ERRANDS,
-            everywhere({"steps": 3_400}, {"steps": 250, "lr": 2e-3}, {"steps": 700}),
+            everywhere({"steps": 6_800}, {"steps": 250, "lr": 7e-4}, {"steps": 700}),
             minutes=12,
         ),
         "full": Budget(
@@ -268,11 +268,16 @@ CLAIM = Claim(
     notes="Not the paper's robots: errands in the plane (12 of 15 are pretrained on, 40 demonstrations each), "
     "numbers in the place of pictures, words as hashed counts, a chunk of 8 with 4 executed, two blocks of width 48. "
     "The budget full is the protocol on Meta-World. All arms have one network and one expert with shaken actions; a "
-    "policy of one task has 700 steps, the pretraining 3,400, tuning 250, with the statistics of the mixture. "
+    "policy of one task has 700 steps, the pretraining 6,800, tuning 250, with the statistics of the mixture. "
     "Arms: kind of policy (tuned, single, untuned), its demonstrations of the task (few 8, more 20, all 40), the task, "
     "and whether conditions are shifted (sensors off by 0.02, actions at 0.9, a start region 1.3 times as wide). "
     f"`{SEQUENTIAL}`: share of the four cases (two unseen tasks, nominal and shifted) in which Lai's test over the "
     "three policies with Bonferroni says that tuning beats the network with as many demonstrations; "
     f"`{NARROWER}`: share of the two tasks whose gap between these two is no larger under shift. That a policy "
-    "pretrained alone is about equal to one of a seen task is judged as not more than ten points worse.",
+    "pretrained alone is about equal to one of a seen task is judged as not more than ten points worse. World and "
+    "settings were chosen on seeds 1000 to 1008: with a start region of 0.7 and narrower tolerances 8 demonstrations "
+    "gave 3 to 4 %, below what the protocol asks of the baseline; tuning with ten times the rate lost what was "
+    "pretrained (unseen tasks, mean of two seeds: rate 0.006 51 %, 0.002 68 %, 0.0007 81 %, none 65 %); twice as many"
+    " steps did not help the networks of one task (62 %, with 700 61 %, at a third of the rate 42 %); after 3,400 "
+    "steps of pretraining seen tasks were 9 points behind their own networks (1005 and 1006).",
 )

@@ -27,10 +27,10 @@ MARKS: dict[str, Colour] = {
     "moon": (70, 170, 190),
 }
 THINGS = (BLOCK, *MARKS)
-REGION = 0.7  # half the side of the square in which hand and things lie
+REGION = 0.65  # half the side of the square in which hand and things lie
 APART = 0.36  # least distance of two of them at the start
-GRASP = 0.14  # distance from the hand within which the block is grasped
-PLACED = 0.18  # distance of the block from where it belongs
+GRASP = 0.18  # distance from the hand within which the block is grasped
+PLACED = 0.24  # distance of the block from where it belongs
 GRIP = 0.5  # how far the fingers move a step: 0 is open, 1 closed
 MILESTONES = ("reached", "grasped", "brought", "placed")
 # Three errands are not among the twelve, to be learned later.
