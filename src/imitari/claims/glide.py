@@ -27,7 +27,7 @@ from imitari.learn.run import Run
 
 DISTURBED = ", disturbed"  # suffix of an arm
 POLICY: dict[str, Any] = {"hidden": [128, 128], "schedule": "cosine", "steps": 2_000}
-FEW: dict[str, Any] = {**POLICY, "steps": 300}  # with more, five demonstrations are learned by heart
+FEW: dict[str, Any] = {**POLICY, "steps": 1_000}
 SKILLS: dict[str, Any] = {"controller": "imitation"}
 STRAIGHT: dict[str, Any] = {"controller": "geometric"}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -146,7 +146,7 @@ CLAIM = Claim(
     ),
     budgets={
         "smoke": Budget(range(2), 3, {"modes": 3, "walks": 2, "trials": 15}, everywhere(SMALL, TINY), minutes=0.3),
-        "quick": Budget(range(20, 28), 100, {"modes": 3, "walks": 5, "trials": 500}, minutes=15),
+        "quick": Budget(range(30, 38), 100, {"modes": 3, "walks": 5, "trials": 500}, minutes=15),
         "full": Budget(
             range(9), 100, {"modes": 5, "walks": 5, "trials": 500}, everywhere({}, {"steps": 2_000}), minutes=120
         ),
@@ -154,15 +154,18 @@ CLAIM = Claim(
     run_arm=run_arm,
     notes="Every training seed has a layout of its own: two polygons in a chain, as in the paper's code, but ours. "
     "'disturbed': starts anywhere outside, and up to three jumps back outside; else starts are as in the "
-    "demonstrations. 'cloned' learns from the five demonstrations, 'cloned trials' from the 500 changed ones that"
-    " succeeded too, 'attracted' is cloning of these with a pull to the end of the task and no modes. 'geometric'"
-    " and 'imitation' are the two controllers on the same learned modes, 'true' has the true modes in their "
-    "place. The guesses begin as the ten of 600 segmentations of the demonstrations that explain the trials best,"
-    " and are fitted in 600 updates of 32 and 32 trials, with a weight of forbidden steps in successes of 120 in "
-    "the place of 1,000. Settings were chosen on seeds from 1,000 on. An earlier judging on seeds 0 to 7 did not "
-    "hold: guesses begun by chance ended in modes that are not there (two layouts of eight had 0 and 40 %), and "
-    "the cloned controllers went astray in one layout even with the true modes. Since then guesses begin as "
-    "segmentations, a small weight keeps to the first mode what need not belong to another, the way from the "
-    "surroundings ends before the gate to the second polygon and is clear of that by 1.0 in the place of 0.8, and"
-    " the pull to the next mode is longer than what was cloned.",
+    "demonstrations. 'cloned' learns from the five demonstrations, 'cloned trials' from the 500 changed ones that "
+    "succeeded too, 'attracted' is cloning of these with a pull to the end of the task and no modes. 'geometric' and "
+    "'imitation' are the two controllers on the same learned modes, 'true' has the true modes in their place. The "
+    "guesses begin as the ten of 600 segmentations of the demonstrations that explain the trials best, and are fitted"
+    " in 600 updates of 32 and 32 trials, with a weight of forbidden steps in successes of 120 in the place of 1,000."
+    " Settings were chosen on seeds from 1,000 on. An earlier judging on seeds 0 to 7 did not hold: guesses begun by "
+    "chance ended in modes that are not there (two layouts of eight had 0 and 40 %), and the cloned controllers went "
+    "astray in one layout even with the true modes. Since then guesses begin as segmentations, a small weight keeps "
+    "to the first mode what need not belong to another, the way from the surroundings ends before the gate to the "
+    "second polygon and is clear of that by 1.0 in the place of 0.8, and the pull to the next mode is longer than "
+    "what was cloned. On seeds 20 to 27 that met all that is asked of the modes (99 % with jumps), but cloning from "
+    "five demonstrations, where nothing jumps, solved 86 %, give or take 16, where at least 85 % are to show that it "
+    "works at all. With 1,000 updates in the place of 300 it solves 99.8 % in twelve layouts (seeds 1020 to 1031; 96 "
+    "% before, 89 % with 150); nothing else was changed, and fresh seeds are judged.",
 )
