@@ -96,18 +96,21 @@ def indicated(demos: Demos) -> Demos:
 
 def per_trial(demos: Demos, values: Array) -> tuple[Array, Array]:
     """(return, mean value) of every trial."""
-    numbers = np.array([source["trial"] for source in demos.table.source])
-    told = np.array([source["return"] for source in demos.table.source])
+    numbers, told = of_trials(demos, "trial"), of_trials(demos, "return")
     each = np.unique(numbers)
     means = np.array([values[numbers == one].mean() for one in each])
     return np.array([told[numbers == one][0] for one in each]), means
 
 
+def of_trials(demos: Demos, key: str) -> Array:
+    """(E,) what the source of every episode says of its trial."""
+    return np.array([source[key] for source in demos.table.source])
+
+
 def with_the_best(demos: Demos, seeds: Sequence[int]) -> Array:
     """(E,) compatibility with the best trial of the layout, NaN for that trial itself; mean over seeds."""
-    told = np.array([source["return"] for source in demos.table.source])
-    numbers = np.array([source["trial"] for source in demos.table.source])
-    best = numbers == numbers[told.argmax()]
+    numbers = of_trials(demos, "trial")
+    best = numbers == numbers[of_trials(demos, "return").argmax()]
     numeric, values = indicated(demos), np.full(len(demos), np.nan)
     first, new = numeric.keep(best, "the best trial"), numeric.keep(~best, "the others")
     values[~best] = compatible(first, new, seeds, folds=2)
@@ -130,9 +133,9 @@ def correlated(pairs: Sequence[tuple[Array, Array]]) -> Interval:
 
 def lower_half(demos: Demos, values: Array) -> Array:
     """Numbers of the episodes of the half of the trials with the lower mean values."""
-    numbers = np.array([source["trial"] for source in demos.table.source])
+    numbers = of_trials(demos, "trial")
     each = np.unique(numbers)
-    order = each[np.argsort([values[numbers == one].mean() for one in each], kind="stable")]
+    order = each[np.argsort(per_trial(demos, values)[1], kind="stable")]
     return np.flatnonzero(np.isin(numbers, order[: (len(each) + 1) // 2]))
 
 
@@ -159,7 +162,7 @@ def report_clones(
     earned: dict[str, list[Array]] = {arm: [] for arm in arms}
     print(f"\n| layout | people | {' | '.join(arms)} |\n|---|---|" + "---|" * len(arms))
     for layout, demos in layouts.items():
-        told = np.array([source["return"] for source in demos.table.source])
+        told = of_trials(demos, "return")
         drawn = np.random.default_rng(0).normal(size=len(demos))
         values = [-told, *(found[layout][name] for name in CHOSEN), drawn]
         parts = [demos, *(demos.keep(lower_half(demos, one), "half") for one in values)]

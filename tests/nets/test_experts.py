@@ -208,7 +208,7 @@ def test_levels_with_the_same_experts_share_what_reads_the_tokens() -> None:
     net = made()
     mixture, noise = net.mixtures()[0], net.level(PROCESS.path)
     layers = mixture.fused_at(noise, 7)
-    chosen = [tuple(row.nonzero().flatten().tolist()) for row in mixture.usage(noise)]
+    chosen = [tuple(row.nonzero().flatten().tolist()) for row in mixture.routed(noise).weights()]
     for (first, one), (second, other) in itertools.combinations(zip(chosen, layers, strict=True), 2):
         assert (one.inlet is other.inlet) == (first == second)
         assert one.outlet is not other.outlet

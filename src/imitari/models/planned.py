@@ -63,4 +63,4 @@ class Planned(Learner):
 
     def recall(self, parts: dict[str, Any]) -> None:
         """Knows again what `parts` gave."""
-        Planned.know(self, LearnedModel.from_json(parts["model"]), Symbols.from_json(parts["symbols"]))
+        self.model, self.symbols = LearnedModel.from_json(parts["model"]), Symbols.from_json(parts["symbols"])

@@ -125,11 +125,6 @@ class Mixture(nn.Module):
         logits = self.router(noise).float()
         return Routed(logits, *chosen_experts(functional.softmax(logits, -1), self.active, draw=False))
 
-    def usage(self, noise: Tensor) -> Tensor:
-        """Embedded noise levels (S, W) to the weight that each expert has there when acting (S, N); sums to 1."""
-        routed = self.routed(noise)
-        return torch.zeros_like(routed.logits).scatter(1, routed.chosen, routed.weight)
-
     def fused_at(self, noise: Tensor, count: int) -> list[SwishGLU]:
         """For each embedded noise level (S, W) the network that does what this layer does there when acting.
 
@@ -137,7 +132,7 @@ class Mixture(nn.Module):
         """
         always = [] if self.shared is None else [self.shared]
         made, inlets = list[SwishGLU](), dict[tuple[int, ...], Linear]()
-        for weights in self.usage(noise).tolist():
+        for weights in self.routed(noise).weights().tolist():
             chosen = tuple(number for number, weight in enumerate(weights) if weight > 0)
             parts = [*(cast(SwishGLU, self.experts[number]) for number in chosen), *always]
             made.append(fused(parts, [*(weights[number] for number in chosen), *(1.0 for _ in always)], count))
@@ -353,8 +348,7 @@ class ExpertTransformer(Fixed):
     @torch.no_grad()
     def usage(self, levels: Tensor) -> Tensor:
         """(L, S, N) weight of each expert in each layer, when acting, at the `levels` (S,)."""
-        noise = self.level(levels)
-        return torch.stack([mixture.usage(noise) for mixture in self.mixtures()])
+        return torch.stack([routed.weights() for routed in self.routes(levels)])
 
     def _each(self) -> list[ExpertLayer]:
         return [cast(ExpertLayer, layer) for layer in self.layers]

@@ -31,19 +31,19 @@ class Routed:
         counts = torch.bincount(self.chosen.flatten(), minlength=self.logits.shape[1])
         return counts.to(self.logits.dtype) / len(self.chosen)
 
+    def weights(self) -> Tensor:
+        """(T, N) what the output of each expert is multiplied by for each token: 0 where it was not chosen."""
+        empty = torch.zeros(len(self.chosen), self.logits.shape[1], dtype=self.weight.dtype, device=self.weight.device)
+        return empty.scatter(1, self.chosen, self.weight)
+
     def balance(self, of: Balanced = "drawn") -> Tensor:
         """N sum_e f_e P_e: smallest where tokens are spread evenly (Fedus et al. 2022, equation 4).
 
         f_e is the share of tokens sent to e, P_e the mean weight of e: 0 where it was not drawn (`of` "drawn", as in
         the authors' code), or its chance whether it was drawn or not (else).
         """
-        count = self.logits.shape[1]
-        if of != "drawn":
-            weight = functional.softmax(self.logits, -1).mean(0)
-        else:
-            empty = torch.zeros(len(self.chosen), count, dtype=self.weight.dtype, device=self.weight.device)
-            weight = empty.scatter(1, self.chosen, self.weight).mean(0)
-        return count * (self.shares() * weight).sum()
+        weight = self.weights() if of == "drawn" else functional.softmax(self.logits, -1)
+        return self.logits.shape[1] * (self.shares() * weight.mean(0)).sum()
 
     def excess(self) -> Tensor:
         """Mean squared logarithm of the partition function (router z-loss, Zoph et al. 2022, equation 5)."""

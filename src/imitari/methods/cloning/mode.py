@@ -64,7 +64,7 @@ class MixtureOfDenoisers(Trained):
     dropout: float = 0.0  # of the output of attention and experts
     expert_dropout: float = 0.0  # inside the experts
     balance: float = 0.01  # weight of the loss that spreads tokens over the experts
-    balanced: Balanced = "drawn"  # what it weighs: weights of drawn experts, chances of all, or those on acting's path
+    balanced: Balanced = "drawn"  # weighs: drawn (weights of drawn experts), all (chances), path (at acting's levels)
     router_penalty: float = 0.0  # weight of the squared log partition function of the routers
     deviation: float = 0.5  # of scaled actions (sigma_data)
     least: float = 0.001  # noise at the end of sampling
