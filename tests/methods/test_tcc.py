@@ -12,8 +12,10 @@ from imitari.core.demos import Demos
 from imitari.core.episode import Episode
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
+from imitari.core.starts import BLOCK
 from imitari.data.curate.strip import strip
 from imitari.data.moments import TIME, Moments
+from imitari.learn.agent import Agent
 from imitari.learn.method import method_class
 from imitari.learn.run import Run
 from imitari.methods.pretraining.tcc import Progress, vectors_of
@@ -105,6 +107,19 @@ def test_scores_keep_the_vote_and_a_clean_episode_whole() -> None:
     assert scores.keep[12:21].all()
     assert -1 <= scores.about["agreement"] <= 1
     np.testing.assert_allclose(scores.episodes["kept"][0], scores.keep[:12].mean())
+
+
+def test_of_several_tries_the_one_of_most_agreement_is_kept() -> None:
+    demos, kind = numbered(12, 9, 10), method_class("tcc")
+
+    def fitted(seed: int, tries: int) -> Agent:
+        return kind.from_json({**kind.smoke, "steps": 5, "tries": tries}).fit(demos, Run(seed=seed, show=False))
+
+    each = [fitted(number * BLOCK, 1) for number in range(3)]
+    found = [one.method.scored(one, demos).about["agreement"] for one in each]
+    assert len(set(found)) == 3
+    best, kept = each[int(np.argmax(found))].learner.state_dict(), fitted(0, 3).learner.state_dict()
+    assert all(torch.equal(value, best[key]) for key, value in kept.items())
 
 
 def test_bad_input_is_one_sentence() -> None:

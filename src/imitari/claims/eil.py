@@ -123,7 +123,7 @@ def judged(run: ArmRun, agent: Agent) -> list[Outcome]:
 
 # ---------------------------------------------------------------- what is compared, and what must come out
 
-VECTORS: dict[str, Any] = {"channels": [16, 32], "embedding": 64, "steps": 180}
+VECTORS: dict[str, Any] = {"channels": [16, 32], "embedding": 64, "steps": 180, "tries": 4}
 CLONING: dict[str, Any] = {"steps": 1500, "batch": 64, "hidden": [128], "schedule": "cosine", "warmup": 50}
 ACTIONS = {"eil": True, "tcc": False}
 
@@ -161,12 +161,12 @@ CLAIM = Claim(
             2,
             {"videos": 4, "held": 2, "limit": 10},
             everywhere(
-                {"steps": 2, "batch": 2, "channels": [4, 8], "moments": 4, "embedding": 8, "inner": 8},
+                {"steps": 2, "batch": 2, "channels": [4, 8], "moments": 4, "embedding": 8, "inner": 8, "tries": 2},
                 {"steps": 2, "batch": 4, "hidden": [8]},
             ),
             minutes=0.3,
         ),
-        "quick": Budget(range(15, 23), 50, {"videos": 40, "held": 16, "limit": 86}, minutes=15),
+        "quick": Budget(range(23, 31), 50, {"videos": 40, "held": 16, "limit": 86}, minutes=15),
         "full": Budget(
             range(10),
             200,
@@ -197,5 +197,9 @@ CLAIM = Claim(
     "changed: 33 points then, but the clones of four of ten seeds solved half of the starts, and eil was ahead of "
     "raw by 35, give or take 27. With 1,500 updates of every policy in the place of 500, clones of eil solved all "
     "starts on seeds 1010, 1011 and 1012 (94, 96 and 82 % before), those of raw 34 and 32 % (26 and 22 %)."
-    " That is judged, on fresh seeds.",
+    " On seeds 15 to 22 the clones of seven agents of eight so solved 94 % and more; the vectors of one were not in "
+    "order (recall 0.38), as those of one in ten were before. More updates do not help (600 on seeds 1020 to 1027: "
+    "least recall 0.36). Since then both embeddings are trained four times from other weights, and that is kept on "
+    "which the videos agree most about the order of frames, which needs no label: least recall there 0.72 in the "
+    "place of 0.59. That is judged, on fresh seeds.",
 )

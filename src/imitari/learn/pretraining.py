@@ -15,6 +15,7 @@ from imitari.core.batch import Batch
 from imitari.core.demos import Demos
 from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
+from imitari.core.starts import BLOCK
 from imitari.core.task import Task
 from imitari.data.sampling import Batches, Sampler, Windows
 from imitari.data.scaling import Scaler
@@ -68,12 +69,18 @@ class Pretraining(Trained):
         demos = demos.with_spec(spec)
         run.identity = {**run.identity, **fit_facts(self, demos, run)}
         scaler = self.scaling(demos)
-        learner = run.build(lambda: self.learner(spec))
-        scale = DeviceScaler(scaler, spec, run.place)
-        held = self.samples(run.held.with_spec(spec)) if run.held else None
+        return finished(self, self.trained(demos, scaler, run), scaler, demos, run)
+
+    def trained(self, demos: Demos, scaler: Scaler, run: Run, number: int = 0) -> Learner:
+        """The learner of training `number`, each with initial weights and batches of its own."""
+        seed = run.seed + number * BLOCK
+        learner = run.build(lambda: self.learner(demos.spec), seed)
+        scale = DeviceScaler(scaler, demos.spec, run.place)
+        held = self.samples(run.held.with_spec(demos.spec)) if run.held else None
         if not self.untrained:
-            run_updates(self, learner, Batches(self.samples(demos), self.batch, run.seed), scale, run, held)
-        return finished(self, learner, scaler, demos, run)
+            batches = Batches(self.samples(demos), self.batch, seed)
+            run_updates(self, learner, batches, scale, run, held, f"train-{number}" if number else "train")
+        return learner
 
     def scaling(self, demos: Demos) -> Scaler:
         """What actions are scaled by, where they are looked at."""

@@ -72,9 +72,9 @@ class Run:
         if self.processes.count > 1:
             self.identity = {**self.identity, "processes": self.processes.count}
 
-    def build(self, make: Callable[[], Learner]) -> Learner:
-        """A learner with initial weights that depend on nothing but the seed."""
-        torch.manual_seed(self.seed)
+    def build(self, make: Callable[[], Learner], seed: int | None = None) -> Learner:
+        """A learner with initial weights that depend on nothing but the seed: that of the run, unless it is given."""
+        torch.manual_seed(self.seed if seed is None else seed)
         return make().to(self.place)
 
     def train(

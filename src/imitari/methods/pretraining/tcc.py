@@ -39,6 +39,7 @@ from imitari.learn.agent import Agent
 from imitari.learn.learner import Learner
 from imitari.learn.method import Schedule
 from imitari.learn.pretraining import RESNET_18, Pretrainer, Pretraining, collapse, covariance
+from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.nets.cycles import CycleLoss, cycles
 from imitari.nets.distortion import Distortion
@@ -70,6 +71,7 @@ class Tcc(Pretraining):
     kept: Kept = "walk"  # frames of the walk, those most like the common ones, or of warping
     clean: int | None = None  # number of an episode that shows nothing but the task and is kept whole; or none
     followed: bool = False  # align with the clean episode itself, without a vote
+    tries: int = 1  # trainings from other weights; kept is that on whose vectors the videos agree most in order
     batch: int = 4  # videos a batch
     steps: int = 1_000  # optimiser steps
     lr: float = 2e-3  # peak learning rate
@@ -87,8 +89,12 @@ class Tcc(Pretraining):
     }  # fmt: skip
     smoke: ClassVar[dict[str, Any]] = {
         "steps": 30, "batch": 3, "channels": (4, 8), "embedding": 16, "moments": 5, "width": 8, "inner": 16,
-        "action_width": 8, "warmup": 0,
+        "action_width": 8, "warmup": 0, "tries": 2,
     }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.tries < 1:
+            raise UserError(f"tries is {self.tries}: at least one training is needed")
 
     @property
     def labelled(self) -> bool:
@@ -105,6 +111,18 @@ class Tcc(Pretraining):
         settings = self.likeness, self.tolerance, self.reference, self.running, self.kept
         return Voting(*settings, clean=self.clean, followed=self.followed)
 
+    def trained(self, demos: Demos, scaler: Scaler, run: Run, number: int = 0) -> Learner:
+        """Of `tries` trainings that whose vectors bring the frames of the first episodes into one order best."""
+        if self.tries == 1:
+            return super().trained(demos, scaler, run, number)
+        few = demos[:AGREEING]
+
+        def order(learner: Learner) -> float:
+            return ordered(few, vectors_of(Agent(self, learner, scaler, demos.spec, {}), few))
+
+        numbers = range(number * self.tries, (number + 1) * self.tries)
+        return max([super(Tcc, self).trained(demos, scaler, run, one) for one in numbers], key=order)
+
     def scored(self, agent: Agent, demos: Demos) -> Scores:
         """Kept are the steps that show what all episodes have in common. Of episodes: `kept`, the share of these.
 
@@ -112,11 +130,14 @@ class Tcc(Pretraining):
         """
         vectors = vectors_of(agent, demos)
         keep = common(demos, vectors, self.voting)
-        order = agreement(videos_of(demos, vectors)[:AGREEING])
         return Scores(
             episodes={"kept": by_episode(demos, keep.astype(np.float64))},
             keep=keep,
-            about={"who": f"{self.name()} {agent.identity()}", "agreement": order, **asdict(self.voting)},
+            about={
+                "who": f"{self.name()} {agent.identity()}",
+                "agreement": ordered(demos, vectors),
+                **asdict(self.voting),
+            },
             fingerprint=demos.fingerprint(),
         )
 
@@ -168,6 +189,11 @@ class Progress(Pretrainer):
             return self.encoder(frames)
         maps = self.encoder.mapped(frames).unflatten(0, (-1, self.method.context)).transpose(1, 2)
         return self.encoder.read(self.over_time(maps).amax(2))
+
+
+def ordered(demos: Demos, vectors: Array) -> float:
+    """Agreement of the first episodes on the order of frames, from the vectors (steps, width) of all steps."""
+    return agreement(videos_of(demos, vectors)[:AGREEING])
 
 
 def vectors_of(agent: Agent, demos: Demos) -> Array:
