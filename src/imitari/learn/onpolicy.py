@@ -11,6 +11,7 @@ back by the actions that were taken in them.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from imitari.core.batch import Batch
-from imitari.core.continuing import Continuing, Finished
+from imitari.core.continuing import Continuing
 from imitari.core.demos import Demos
 from imitari.core.episode import Array
 from imitari.core.errors import UserError
@@ -33,11 +34,12 @@ from imitari.data.sampling import Batches
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
 from imitari.learn.cloning import described, training_starts
+from imitari.learn.in_turn import InTurn
 from imitari.learn.learner import Learner
 from imitari.learn.method import Need, Trained
 from imitari.learn.policy_start import clone_first, plain, started_from, take_over
 from imitari.learn.precision import choose
-from imitari.learn.rollout import PRIOR, RETURN, Guide, Policy, Practice, Reward, Rollout
+from imitari.learn.rollout import PRIOR, RETURN, Guide, LearnedReward, Policy, Practice, Reward, Rollout, rewards
 from imitari.learn.run import Losses, Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.learn.tried import UNTRIED, Tried, remembering, with_untried
@@ -49,7 +51,6 @@ from imitari.nets.running import RunningMoments, RunningStandard
 
 STAGE = "practice"
 LEARNED = "learned"  # the mask that is learned
-FOUND = ("episodes", "solved", "best")  # what is counted of a start
 GUIDE = "guide_"
 RETURNS_MEMORY = 9.0  # rounds that the statistics of returns remember
 
@@ -92,8 +93,7 @@ class OnPolicy(Trained):
                 f"together {self.together}, horizon {self.horizon}, epochs {self.epochs}, "
                 f"deviation {self.deviation:g}: the first three must be at least 1, the last above 0"
             )
-        if self.maps < 0:
-            raise UserError(f"maps is {self.maps}: it must be at least 0 (0: always another start)")
+        InTurn(0, self.maps)
         if not (0 <= self.gae_lambda <= 1 and 0 <= self.prior_decay <= 1):
             raise UserError(
                 f"gae_lambda {self.gae_lambda:g}, prior_decay {self.prior_decay:g}: they must lie between 0 and 1"
@@ -205,18 +205,21 @@ def fit_onpolicy(
     start: Agent | None = None,
     prior: Policy | None = None,
     reward: Reward | None = None,
+    learned: Callable[[OnPolicyLearner], LearnedReward] | None = None,
     guide: Guide | None = None,
 ) -> Agent:
     """Trains `method.learner` by acting in `task`.
 
     Args:
         method: settings.
-        demos: cloned first, and they fix the scaling of observations; left aside where `clone_steps` is 0.
+        demos: cloned first, and they fix the scaling of observations; not where `clone_steps` is 0, and left aside then
+            unless a reward is learned.
         run: where and how.
         task: where it acts.
         start: whose weights and scaling are the start, in the place of `method.policy_start`.
         prior: what the policy is kept near, in the place of the policy at the start.
         reward: in the place of the world's.
+        learned: of the learner, a reward in the place of the world's that is learned, from these demonstrations too.
         guide: who may act in the place of the policy.
 
     Raises:
@@ -228,13 +231,13 @@ def fit_onpolicy(
         raise UserError(f"method '{method.name()}' acts in one process: leave out torchrun")
     if start is None and method.policy_start:
         start = Agent.load(Path(method.policy_start)).seeing_itself(method.policy_start)
-    if method.clone_steps == 0:
-        demos = None
+    used = demos if method.clone_steps or learned else None
+    demos = demos if method.clone_steps else None
     spec, scaler = started_from(task, demos, start, method.mask_key)
     facts: dict[str, Any] = {
         "method": method.name(),
         "settings": method.to_json(),
-        "data": demos.facts() if demos else None,
+        "data": used.facts() if used else None,
         "start": start.identity() if start else None,
         "spec": spec.to_json(),
         "seed": run.seed,
@@ -251,12 +254,23 @@ def fit_onpolicy(
         if not informed:
             raise UserError("prior_weight keeps the policy near that of the start: give --data or --policy-start")
         prior = copy.deepcopy(learner).requires_grad_(False).eval()
-    training = _Training(method, run, task, learner, scaler, spec, prior, reward, guide, moving=not informed)
+    hooks = _Hooks(prior, reward, learned(learner) if learned else None, guide)
+    training = _Training(method, run, task, learner, scaler, spec, hooks, moving=not informed)
     training.train()
-    starts = training_starts(demos) if demos is not None else {}
+    starts = training_starts(used) if used is not None else {}
     starts[task.name] = sorted({*starts.get(task.name, []), *training.starts()})
     facts |= {"starts": starts, "precision": choose(run.precision, learner, run.place)}
-    return Agent(method, learner, scaler, spec, {**facts, **({"maps": training.found()} if method.maps else {})})
+    return Agent(method, learner, scaler, spec, {**facts, **({"maps": training.turns.found()} if method.maps else {})})
+
+
+@dataclass(frozen=True)
+class _Hooks:
+    """See `fit_onpolicy`."""
+
+    prior: Policy | None
+    reward: Reward | None
+    learned: LearnedReward | None
+    guide: Guide | None
 
 
 class _Training:
@@ -270,20 +284,19 @@ class _Training:
         learner: OnPolicyLearner,
         scaler: Scaler,
         spec: Spec,
-        prior: Policy | None,
-        reward: Reward | None,
-        guide: Guide | None,
+        hooks: _Hooks,
         *,
         moving: bool,
     ) -> None:
         self.method, self.run, self.task, self.learner, self.spec = method, run, task, learner, method.inside(spec)
-        self.prior, self.reward, self.guide = prior, reward, guide
+        self.hooks, self.learned, self.guide = hooks, hooks.learned, hooks.guide
+        self.a_round = method.updates + (self.learned.updates if self.learned else 0)  # updates
         self.moving = moving and method.normalise_obs
         if UNTRIED in self.spec.obs:
             scaler = Scaler({**scaler.scalings, UNTRIED: plain(self.spec.obs[UNTRIED])})
         self.scale = DeviceScaler(scaler, self.spec, run.place)
-        self.done, self.begun, self.map = 0, 0, 0
-        self.maps = np.zeros((method.maps, len(FOUND)), np.int64)
+        self.done, self.begun, self.turns = 0, 0, InTurn(run.seed, method.maps)
+        self.number = 0  # of the round
         self.notes: dict[str, float] = {}
         if learner.tried is not None:
             self.task = remembering(task, learner.tried, self.scale)
@@ -291,28 +304,24 @@ class _Training:
     def starts(self) -> list[int]:
         """Seeds of all starts up to now."""
         if self.method.maps:
-            return [learning_starts(self.run.seed, number)[0] for number in range(self.map + 1)]
+            return self.turns.starts()
         return sorted({self._start(number) for number in range(self.begun)})
 
-    def found(self) -> list[dict[str, int]]:
-        """Of every start that was learned: episodes, how many were solved, the fewest steps of those (0: none)."""
-        numbers = [dict(zip(FOUND, map(int, row), strict=True)) for row in self.maps]
-        return [{"start": start, **row} for start, row in zip(self.starts(), numbers, strict=False)]
-
     def _start(self, number: int) -> int:
-        return learning_starts(self.run.seed, self.map if self.method.maps else number)[0]
+        return self.turns.start if self.method.maps else learning_starts(self.run.seed, number)[0]
 
     def _enter(self, number: int) -> None:
         """Goes on to the start whose turn it is in round `number`."""
-        last, self.map = self.map, number * self.method.maps // self.method.rounds
-        if self.map != last:
+        another = self.turns.enter(number, self.method.rounds)
+        if another:
             self.stream.renew()
-        if self.guide and (self.map != last or number == 0):
-            self.guide.enter(self._start(0))
+        if self.guide and (another or number == 0):
+            self.guide.enter(self.turns.start)
 
     def train(self) -> None:
         method, learner = self.method, self.learner
-        self.updates = self.run.begin(learner, method.optim(), method.rounds * method.updates, self.scale, stage=STAGE)
+        updates = method.rounds * self.a_round
+        self.updates = self.run.begin(learner, method.optim(), updates, self.scale, stage=STAGE)
         self.stream = Continuing(self.task, method.together, self._start)
         self.practice = Practice(
             self.stream,
@@ -322,8 +331,8 @@ class _Training:
             self.updates.precision,
             method.gamma,
             method.gae_lambda,
-            self.prior,
-            self.reward,
+            self.hooks.prior,
+            self._judged if self.learned else self.hooks.reward,
             self.guide,
         )
         try:
@@ -342,6 +351,7 @@ class _Training:
         self.updates.finish()
 
     def _round(self, number: int) -> None:
+        self.number = number
         if self.method.maps:
             self._enter(number)
         rollout = self.practice.act(self.method.horizon)
@@ -359,16 +369,20 @@ class _Training:
                 "success": float(np.mean([one.success for one in ended])),
             }
             if self.method.maps:
-                self._count(ended)
+                self.turns.add(len(ended), [one.steps for one in ended if one.success])
             self.stream.finished = []
         notes = {**self.notes, **(self.guide.notes() if self.guide else {})}
+        notes |= self.learned.notes() if self.learned else {}
         self.updates.report(self.done, {"environment_steps": (number + 1.0) * self.method.samples, **notes})
 
-    def _count(self, ended: list[Finished]) -> None:
-        steps = [one.steps for one in ended if one.success]
-        episodes, solved, best = self.maps[self.map]
-        best = min([*steps, best] if best else steps, default=0)
-        self.maps[self.map] = episodes + len(ended), solved + len(steps), best
+    def _judged(self, steps: Batch) -> Array:
+        """The updates of the reward that is learned, and what it then says of the steps of the round."""
+        assert self.learned is not None
+        for step in range(self.learned.updates):
+            batch = self.learned.batch(steps, self.number * self.learned.updates + step)
+            self.updates.step(self.number * self.a_round + step, batch, self.learned.losses)
+            self.done += 1
+        return rewards(self.learned, steps, self.scale, self.updates.precision)
 
     def _improve(self, rollout: Rollout, number: int) -> None:
         """The updates of one round. `done` counts those that were made, the schedule those that could have been."""
@@ -376,10 +390,11 @@ class _Training:
         batches = Batches(rollout, method.batch, self.run.seed * BLOCK + number)
         losses: Losses | None = self.learner.value_loss if number < method.value_rounds else None
         a_pass = max(1, len(rollout) // method.batch)
+        first = (number + 1) * self.a_round - method.updates
         for step in range(method.updates):
             if method.kl_bound and step and step % a_pass == 0 and self.practice.divergence(rollout) > method.kl_bound:
                 return
-            self.updates.step(number * method.updates + step, batches(step), losses)
+            self.updates.step(first + step, batches(step), losses)
             self.done += 1
 
     def _save(self, rounds: int) -> None:
@@ -387,7 +402,7 @@ class _Training:
         assert self.run.folder is not None
         path = self._path(self.done)
         guide = {GUIDE + key: value for key, value in self.guide.stored().items()} if self.guide else {}
-        where = {"rounds": np.array(rounds), "map": np.array(self.map), "maps": self.maps}
+        where = {"rounds": np.array(rounds), "map": np.array(self.turns.number), "maps": self.turns.counts}
         replace_arrays(path, {**self.stream.stored(), **where, **guide})
         self.updates.save(self.done)
         for other in path.parent.glob(f"{STAGE}-*.npz"):
@@ -400,7 +415,7 @@ class _Training:
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 stored: dict[str, Array] = {key: file[key] for key in file.files}
-            self.map, self.maps = int(stored["map"]), stored["maps"]
+            self.turns.restore(int(stored["map"]), stored["maps"])
             self._restore(stored)
             if self.guide:
                 self.guide.restore({key[len(GUIDE) :]: value for key, value in stored.items() if key[:6] == GUIDE})
