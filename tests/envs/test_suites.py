@@ -238,6 +238,15 @@ def test_the_bot_follows_what_is_executed() -> None:
     assert info["success"].all()
 
 
+@pytest.mark.parametrize("limit", [20, 200])
+def test_a_given_limit_is_in_the_place_of_the_levels_own(limit: int) -> None:
+    task = task_named("minigrid/BabyAI-GoToLocal-v0", limit=limit)
+    world, turn = task.make(2), np.zeros((2, 1), np.int64)
+    world.reset(seed=range(2))
+    ended = [world.step(turn)[3].all() for _ in range(limit)]
+    assert ended == [False] * (limit - 1) + [True]
+
+
 def test_open_ids() -> None:
     assert named("gym/MountainCarContinuous-v0").spec.action.shape == (1,)
     with pytest.raises(UserError, match="no environment 'Nothing-v9'"):

@@ -40,7 +40,7 @@ def task(name: str, pixels: int | None = None, limit: int | None = None) -> Task
         pixels: also observe a picture of those cells of this side (`observation.images.view`).
         limit: steps; default: the level's own for this task, at most 1,000.
     """
-    make = _maker(name, pixels)
+    make = _maker(name, pixels, limit)
     probe = make()
     probe.reset(seed=0)
     codes = tuple(float(top) for top in SYMBOLS)
@@ -79,7 +79,7 @@ class Remembering(gymnasium.Wrapper):  # pyright: ignore[reportMissingTypeArgume
         return self.env.step(action)
 
 
-def _maker(name: str, pixels: int | None) -> Callable[[], Any]:
+def _maker(name: str, pixels: int | None, limit: int | None) -> Callable[[], Any]:
     try:
         importlib.import_module("minigrid")
     except ImportError as error:
@@ -89,7 +89,10 @@ def _maker(name: str, pixels: int | None) -> Callable[[], Any]:
 
     def make() -> Any:
         options: dict[str, Any] = {"render_mode": "rgb_array"} if pixels else {}
-        return Remembering(gymnasium.make(name, disable_env_checker=True, **options).unwrapped)
+        env: Any = gymnasium.make(name, disable_env_checker=True, **options).unwrapped
+        if limit:  # in the place of the level's own, which BabyAI's levels would set anew for every mission
+            env.max_steps, env.fixed_max_steps = limit, True
+        return Remembering(env)
 
     return make
 
