@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from imitari.core.batch import Batch
 from imitari.core.continuing import Continuing
 from imitari.core.episode import Array, Obs
 from imitari.core.spec import Feature, Spec
@@ -138,19 +139,24 @@ def test_densities_are_those_of_the_actions_that_were_drawn() -> None:
 
 
 def test_a_given_reward_sees_executed_actions_and_last_observations() -> None:
-    calls: list[tuple[Array, Array, Array, Array]] = []
+    calls: list[Batch] = []
 
-    def reward(obs: Obs, action: Array, after: Obs, world: Array) -> Array:
-        calls.append((obs[KEY], action, after[KEY], world))
-        return 10 * world + action[:, 0]
+    def reward(steps: Batch) -> Array:
+        calls.append(steps)
+        return 10 * steps.reward + steps.action[:, 0]
 
     rollout = practice(reward=reward).act(30)
-    ((obs, action, after, world),) = calls
+    (steps,) = calls
+    assert steps.next_obs is not None
+    obs, action, after, world = steps.obs[KEY], steps.action, steps.next_obs[KEY], steps.reward
     assert obs.shape == after.shape == (90, 1)
     assert action.shape == (90, 1)
     assert np.abs(action).max() <= 2
     np.testing.assert_array_equal(after, obs + 1)  # also at the end of an episode
     np.testing.assert_array_equal(world, np.ones(90))
+    fourth = np.flatnonzero(steps.discount == 0)  # those that began at an even seed end after four steps
+    assert len(fourth)
+    assert all((obs[index - 9, 0] == obs[index, 0] - 3) and obs[index - 9, 0] % 2 == 0 for index in fourth)
     torch.manual_seed(0)
     assert np.abs(rollout.extra[RETURN]).max() > 10
 

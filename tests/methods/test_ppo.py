@@ -158,8 +158,8 @@ def test_it_starts_from_what_it_cloned_and_a_prior_keeps_it_there() -> None:
     cloning = dataclasses.replace(SMALL, steps=1, lr=1e-9, clone_steps=300, activation="relu")
     assert solved(fit(cloning, plane(), data), plane()) >= 0.9
 
-    def away(obs: Obs, action: Array, after: Obs, reward: Array) -> Array:
-        return -10 * reward
+    def away(steps: Batch) -> Array:
+        return -10 * steps.reward
 
     moving = dataclasses.replace(cloning, steps=2_048, lr=5e-3)
     run = {"device": "cpu", "show": False}

@@ -182,6 +182,7 @@ class Transitions:
         goals: also draw a goal for each sample.
         extra: further columns to gather at t.
         rewards: False: the batches have none, and the data need none.
+        unknown: also steps whose action is not known, for who learns from observations.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class Transitions:
         goals: Goals | None = None,
         extra: Sequence[str] = (),
         rewards: bool = True,
+        unknown: bool = False,
     ) -> None:
         if rewards and not demos.has_reward:
             raise UserError(
@@ -202,7 +204,7 @@ class Transitions:
         table = demos.table
         known = (table.rows > table.length) | (table.ended == TERMINATED)
         self.demos, self.n_step, self.gamma, self.goals, self.extra = demos, n_step, gamma, goals, tuple(extra)
-        self.rewards = rewards
+        self.rewards, self.unknown = rewards, unknown
         self._steps = _Steps(demos, table.length - ~known, self._wanted(table.length - ~known))
         self._powers = gamma ** np.arange(n_step + 1)
 
@@ -215,7 +217,7 @@ class Transitions:
 
     def _wanted(self, counts: Array) -> Array | None:
         """(sum of counts,) whether the actions of the first steps of each episode are known."""
-        if ACTION_KNOWN not in self.demos.columns:
+        if self.unknown or ACTION_KNOWN not in self.demos.columns:
             return None
         self.demos.known_rows()  # says so where there are none
         begin = np.repeat(self.demos.table.start - np.cumsum(counts) + counts, counts)

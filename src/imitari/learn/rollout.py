@@ -23,8 +23,9 @@ SPAN = 8192  # observations that go through the networks at once
 # Columns of a rollout.
 LOG_DENSITY, ADVANTAGE, RETURN, VALUE, PRIOR = "log_density", "advantage", "return", "value", "prior_"
 
-# (obs, action, next obs, reward of the world) of n steps -> reward (n,); actions in recorded units, as executed.
-Reward = Callable[[Obs, Array, Obs, Array], Array]
+# Steps in recorded units (n, ...) -> rewards (n,): obs, action as executed, the world's reward, next_obs, and as
+# discount 0 where the world ended the episode, else 1.
+Reward = Callable[[Batch], Array]
 
 
 class Policy(Protocol):
@@ -64,6 +65,32 @@ class Guide(Protocol):
 
     def restore(self, stored: dict[str, Array]) -> None:
         """Goes back to where `stored` was taken."""
+        ...
+
+
+class LearnedReward(Protocol):
+    """A reward that is learned anew in every round, after its steps were taken and before they are rewarded.
+
+    Attributes:
+        updates: of a round.
+    """
+
+    updates: int
+
+    def batch(self, steps: Batch, number: int) -> Batch:
+        """What update `number` of the training learns from, given the steps of the round (see `Reward`)."""
+        ...
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named terms of a scaled batch, by parameters of the learner that its own losses leave alone."""
+        ...
+
+    def reward(self, steps: Batch) -> Tensor:
+        """Scaled steps (n, ...) to rewards (n,)."""
+        ...
+
+    def notes(self) -> dict[str, float]:
+        """What is worth logging of the last round."""
         ...
 
 
@@ -173,16 +200,21 @@ class Practice:
             value[horizon] = stream.obs[key]
         final = {key: np.concatenate([one[key] for one in last]) for key in obs} if last else {}
         if self.reward:
-            reward = self._rewarded(self.reward, obs, np.concatenate(executed), final, ended, reward)
+            steps = self._steps(obs, np.concatenate(executed), final, terminal, ended, reward)
+            reward = np.asarray(self.reward(steps), np.float32).reshape(reward.shape)
         return self._judged(obs, np.concatenate(action), reward, terminal, ended, final)
 
-    def _rewarded(self, given: Reward, obs: Obs, executed: Array, final: Obs, ended: Array, reward: Array) -> Array:
+    def _steps(self, obs: Obs, executed: Array, final: Obs, terminal: Array, ended: Array, reward: Array) -> Batch:
         after = {key: value[1:].copy() for key, value in obs.items()}
         for key, value in final.items():
             after[key][ended] = value
-        before = {key: flat(value[:-1]) for key, value in obs.items()}
-        out = given(before, executed, {key: flat(value) for key, value in after.items()}, flat(reward))
-        return np.asarray(out, np.float32).reshape(reward.shape)
+        return Batch(
+            obs={key: flat(value[:-1]) for key, value in obs.items()},
+            action=executed,
+            reward=flat(reward),
+            discount=flat(~terminal).astype(np.float32),
+            next_obs={key: flat(value) for key, value in after.items()},
+        )
 
     def _judged(self, obs: Obs, action: Array, reward: Array, terminal: Array, ended: Array, final: Obs) -> Rollout:
         """Observations (T + 1, N, ...), actions (T * N, ...), rewards and flags (T, N) as samples with advantages."""
@@ -245,6 +277,16 @@ class Practice:
 def flat(value: Array) -> Array:
     """(T, N, ...) as (T * N, ...)."""
     return value.reshape(-1, *value.shape[2:])
+
+
+def rewards(learned: LearnedReward, steps: Batch, scale: DeviceScaler, precision: str) -> Array:
+    """What a learned reward says of steps in recorded units, (n,); a span at a time."""
+    parts: list[Array] = []
+    for first in range(0, len(steps), SPAN):
+        span = scale.batch(steps.map(lambda _, value, first=first: value[first : first + SPAN]))
+        with torch.inference_mode(), autocast(precision, scale.device):
+            parts.append(learned.reward(span).float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def _spans(columns: Obs) -> Iterator[Obs]:

@@ -67,15 +67,16 @@ class Judge(Learner):
     def __init__(self, method: SMODICE, spec: Spec) -> None:
         super().__init__()
         self.penalty, self.largest = method.penalty, method.largest_reward
-        self.net = Discriminator(value_spec(method, spec), method.hidden, actions=not method.states_only)
+        sees = "state" if method.states_only else "action"
+        self.net = Discriminator(value_spec(method, spec), method.hidden, sees=sees)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"discriminator_loss": self.net.loss(batch.obs, batch.action, batch.extra[EXPERT].bool(), self.penalty)}
+        return self.net.losses(batch, batch.extra[EXPERT].bool(), self.penalty)
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
         """log d_expert(s, a) / d_other(s, a), (B,), bounded."""
-        return self.net(batch.obs, batch.action).clamp(-self.largest, self.largest)
+        return self.net(batch).clamp(-self.largest, self.largest)
 
 
 class WeightedCloner(Learner):
