@@ -54,6 +54,14 @@ def test_the_picture_changes_with_the_look_and_not_the_place() -> None:
     assert not np.array_equal(seen["pair"][2], seen["object"][2])
 
 
+def test_a_picture_of_another_size_shows_the_same() -> None:
+    small, large = (task_named("mugs/pair", pixels=side).make(3) for side in (8, 32))
+    for world in (small, large):
+        world.reset(seed=range(3))
+        world.step(np.full((3, 3), 0.5, np.float32))
+    assert_array_equal(small.picture(small.state, 32), large.picture(large.state, 32))
+
+
 def test_the_mug_is_held_only_by_a_closed_hand_that_is_near() -> None:
     task = task_named("mugs/pair", pixels=8)
     world = task.make(2)
