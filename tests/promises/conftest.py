@@ -16,6 +16,7 @@ SPECIAL = {
     "trials": ("trial_demos", "polygons/3-0-replay"),
     "image": ("seen_demos", "two_ways"),
     "map": ("map_demos", "tunnels/10"),
+    "choice": ("grid_demos", "slippery_grid"),
 }
 COUNTED, PLAIN = ("grid_demos", "slippery_grid"), ("small_demos", "two_ways")  # of exact methods, and of the others
 

@@ -131,16 +131,25 @@ class Stateless:
 
 
 class RandomActor:
-    """Uniform actions within the spec's box."""
+    """Uniform actions within the spec's box.
 
-    def __init__(self, spec: Spec) -> None:
-        self.action = spec.action
+    Args:
+        spec: its action.
+        mask: observation (K,) that is 0 for choices that are not allowed; where none is, all are. "": all are.
+    """
+
+    def __init__(self, spec: Spec, mask: str = "") -> None:
+        self.action, self.mask = spec.action, mask
 
     def reset(self, count: int, seed: int = 0) -> np.random.Generator:
         return np.random.default_rng(seed)
 
     def act(self, obs: Obs, memory: np.random.Generator) -> tuple[Array, np.random.Generator]:
         count = len(next(iter(obs.values())))
+        if self.mask:
+            allowed = obs[self.mask] != 0
+            allowed |= ~allowed.any(1, keepdims=True)
+            return ((1 - memory.random(allowed.shape)) * allowed).argmax(1)[:, None], memory
         if self.action.kind == "choice":
             return memory.integers(self.action.choices, size=(count, 1)), memory
         low = np.asarray(self.action.low if self.action.low else -1.0)

@@ -22,8 +22,8 @@ from imitari.data.sampling import Batches, Transitions
 from imitari.learn.agent import Agent
 from imitari.learn.interveners import JudgeFor
 from imitari.learn.learner import Lagged, Learner
-from imitari.learn.offpolicy import box_scaler
 from imitari.learn.optim import Optim
+from imitari.learn.prior_data import box_scaler
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 from imitari.nets.critics import Critics

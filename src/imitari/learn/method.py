@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imitari.data.curate.scores import Scores
     from imitari.learn.agent import Agent
 
-Need = Literal["reward", "task", "expert", "image", "symbols", "text", "map", "trials"]
+Need = Literal["reward", "task", "expert", "image", "symbols", "text", "map", "trials", "choice"]
 
 
 @dataclass(frozen=True)

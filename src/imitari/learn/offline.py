@@ -21,6 +21,7 @@ from imitari.learn.cloning import described, finished, fit_facts, run_updates
 from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.optim import FusedAdamW, Optim, Schedule
+from imitari.learn.policy_start import plain
 from imitari.learn.run import Run
 from imitari.learn.scaled import DeviceScaler
 
@@ -87,6 +88,7 @@ def fit_transitions(
     *,
     obs_scaling: ScalingKind = "meanstd",
     action_scaling: ScalingKind = "minmax",
+    mask: str = "",
 ) -> Agent:
     """Fits `method.learner` to the transitions of the demonstrations.
 
@@ -95,6 +97,7 @@ def fit_transitions(
         demos: the training part, with rewards.
         run: where and how.
         task: fills in names, bounds and periods that the data does not carry.
+        mask: observation that says which choices are allowed: it is not scaled.
 
     Raises:
         UserError: when there are no rewards.
@@ -104,6 +107,8 @@ def fit_transitions(
         refuse_nonfinite(demos, REWARD)
     run.identity = {**run.identity, **fit_facts(method, demos, run)}
     scaler = Scaler.fit(demos, obs_scaling, action_scaling)
+    if mask in scaler.scalings:
+        scaler.scalings[mask] = plain(demos.spec.obs[mask])
     learner = run.build(lambda: method.learner(demos.spec))
     scale = DeviceScaler(scaler, demos.spec, run.place)
     factor = reward_factor(demos, method.reward_scaling)

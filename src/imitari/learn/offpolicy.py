@@ -3,7 +3,8 @@
 A round is one fresh episode in each of `together` environments, in step. In every step of a round the new transitions
 are added first; then each environment step brings `utd` updates of the critics, the last of them also of everything
 else. Whatever is random is a function of (seed, round) or (seed, update), and a round is never entered half way: a
-training that was cut off goes on after the last round that was saved, bit for bit.
+training that was cut off goes on after the last round that was saved, bit for bit. Where starts are learned one after
+another, all environments of a round have the same, and a round ends where the next one's turn comes.
 """
 
 from __future__ import annotations
@@ -17,32 +18,34 @@ from typing import Any, Protocol
 import numpy as np
 
 from imitari.core.batch import Batch
-from imitari.core.columns import ArrayColumn
-from imitari.core.demos import ENDINGS, Demos
-from imitari.core.episode import ACTION, REWARD, Array, Obs
+from imitari.core.demos import Demos
+from imitari.core.episode import Array, Obs
 from imitari.core.errors import UserError
 from imitari.core.files import replace_text
 from imitari.core.progress import Progress
-from imitari.core.spec import Feature, Spec
+from imitari.core.spec import Spec
 from imitari.core.starts import learning_starts
 from imitari.core.supervisor import Supervisor
 from imitari.core.task import RandomActor, Task, World
 from imitari.data.replay import Draws, MixedDraws, Replay
 from imitari.data.sampling import Transitions
-from imitari.data.scaling import Scaler, Scaling
-from imitari.learn.agent import Agent
+from imitari.data.scaling import Scaler
+from imitari.learn.agent import Agent, Memory
 from imitari.learn.cloning import described, training_starts
+from imitari.learn.in_turn import InTurn
 from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.precision import choose
+from imitari.learn.prior_data import box_scaler, prior
 from imitari.learn.run import Losses, Run, Source, Updates
 from imitari.learn.scaled import DeviceScaler
+from imitari.learn.tried import remembering, table_in
+from imitari.nets.running import RunningStandard
 
 SPAN = 4096  # transitions copied at once
 STAGE = "explore"
 COUNTED = ("steps", "taken", "take_overs", "episodes", "solved")
 STREAM = 0xE8  # keeps random actions apart from what else the seed of a start decides
-BORDER = 0.999  # of the action box: where demonstrated actions are clipped, so that a squashed policy can reach them
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class OffPolicy(Trained):
     warm_steps: int = 0  # environment steps with random actions before the first update
     capacity: int = 1_000_000  # transitions kept
     gamma: float = 0.99  # discount a step
+    maps: int = 0  # starts that are learned one after another, with equal shares of the steps; 0: always another start
     offline_ratio: float = 0.0  # share of demonstrations in a batch; 0: they are put into the replay first
 
     def __post_init__(self) -> None:
@@ -67,6 +71,7 @@ class OffPolicy(Trained):
             raise UserError(f"offline_ratio is {self.offline_ratio:g}: it must be at least 0 and below 1")
         if self.warm_steps >= self.steps:
             raise UserError(f"warm_steps is {self.warm_steps} of {self.steps} steps: none is left to learn in")
+        InTurn(0, self.maps)
 
     @property
     def updates(self) -> int:
@@ -76,6 +81,15 @@ class OffPolicy(Trained):
     def updates_after(self, steps: int) -> int:
         """Updates that belong to the first `steps` environment steps."""
         return max(0, steps - self.warm_steps) * self.utd
+
+    def randomness(self, steps: int) -> float:
+        """Share of the actions that are left to chance after so many environment steps."""
+        return float(steps < self.warm_steps)
+
+    @property
+    def mask_key(self) -> str:
+        """The observation that says which choices are allowed; "" where there is none."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -175,13 +189,14 @@ def fit_offpolicy(
         without_reward: demonstrations count as having reward 0, and only their successes as ends.
 
     Raises:
-        UserError: for actions that are not numbers with bounds, demonstrations without rewards, several processes.
+        UserError: for actions that are neither choices nor numbers with bounds, demonstrations without rewards, several
+            processes.
     """
     if run.processes.count > 1:
         raise UserError(f"method '{method.name()}' acts in one process: leave out torchrun")
     demos = described(demos, task) if demos is not None else None
-    spec = demos.spec if demos is not None else task.spec.select(list(task.spec.numbers) or list(task.spec.obs))
-    scaler = box_scaler(spec, demos)
+    spec = demos.spec if demos is not None else seen_of(task.spec, method.mask_key)
+    scaler = box_scaler(spec, demos, method.mask_key)
     source = prior(demos, method.gamma, without_reward, spec) if demos is not None else None
     identity = {"method": method.name(), "settings": method.to_json(), "task": task.name, "spec": spec.to_json()}
     data = demos.facts() if demos is not None else None
@@ -190,8 +205,7 @@ def fit_offpolicy(
     explorer = Explorer(method, run, task, learner, scaler, spec, source)
     explored = explorer.explore(labels or TaskReward(method.gamma), supervisor)
     starts = training_starts(demos) if demos is not None else {}
-    seeds = [seed for number in range(len(explored.rounds)) for seed in explorer.seeds(number)]
-    starts[task.name] = sorted({*starts.get(task.name, []), *seeds})
+    starts[task.name] = sorted({*starts.get(task.name, []), *explorer.begun()})
     facts = {
         **identity,
         "data": data,
@@ -199,51 +213,16 @@ def fit_offpolicy(
         "starts": starts,
         "explored": dataclasses.asdict(explored),
         "precision": choose(run.precision, learner, run.place),
+        **({"maps": explorer.turns.found()} if method.maps else {}),
     }
     return Agent(method, learner, scaler, spec, facts)
 
 
-def box_scaler(spec: Spec, demos: Demos | None) -> Scaler:
-    """Actions from their bounds to [-1, 1]; observations to mean 0, deviation 1 of the demonstrations, or as they are.
-
-    Raises:
-        UserError: when the action has no bounds.
-    """
-    low, high = spec.action.low, spec.action.high
-    if spec.action.kind != "number" or low is None or high is None:
-        raise UserError("a squashed policy needs actions of numbers with bounds: choose a task that gives them")
-    if demos is not None:
-        scalings = {key: value for key, value in Scaler.fit(demos, "meanstd").scalings.items() if key != ACTION}
-    else:
-        scalings = {key: _plain(feature) for key, feature in spec.numbers.items()}
-    bottom, top = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    scalings[ACTION] = Scaling("minmax", (bottom + top) / 2, (top - bottom) / 2)
-    return Scaler(scalings)
-
-
-def _plain(feature: Feature) -> Scaling:
-    return Scaling("none", np.zeros(feature.shape, np.float32), np.ones(feature.shape, np.float32))
-
-
-def prior(demos: Demos, gamma: float, without_reward: bool, spec: Spec) -> Transitions:
-    """The transitions of the demonstrations.
-
-    Without reward every reward is 0, and an end that is no known success is taken for a time limit: among rewards that
-    are never positive, an end of value 0 would be worth seeking. (Where the observation after such an end is not
-    stored, its last step is left out.)
-    """
-    if without_reward:
-        rows = demos.columns[ACTION].shape[0]
-        table = demos.table
-        ended = np.where(table.success == 1, table.ended, ENDINGS.index("truncated")).astype(table.ended.dtype)
-        demos = demos.with_columns({REWARD: ArrayColumn(np.zeros(rows, np.float32))}, "rewards set to 0")
-        demos = demos.with_table(dataclasses.replace(table, ended=ended), "only successes end")
-    low, high = (np.asarray(bound, np.float32) for bound in (spec.action.low, spec.action.high))
-    middle, half = (low + high) / 2, BORDER * (high - low) / 2
-    column = demos.columns[ACTION]
-    clipped = np.clip(column.take(np.arange(column.shape[0])), middle - half, middle + half)
-    demos = demos.with_columns({ACTION: ArrayColumn(clipped.astype(column.dtype))}, "actions moved off the border")
-    return Transitions(demos, 1, gamma)
+def seen_of(spec: Spec, mask: str) -> Spec:
+    """What is learned from where no demonstrations say it: all but pictures, or with them where there is nothing else
+    but the mask."""
+    small = [key for key, feature in spec.obs.items() if feature.kind not in ("image", "text")]
+    return spec.select(small if set(small) - {mask} else list(spec.obs))
 
 
 class Explorer:
@@ -270,10 +249,16 @@ class Explorer:
         source: Transitions | None,
     ) -> None:
         self.method, self.run, self.task, self.learner, self.spec = method, run, task, learner, spec
+        self.chance, self.turns = RandomActor(spec, method.mask_key), InTurn(run.seed, method.maps)
         self.replay = Replay(spec, method.capacity)
         self.actor = Agent(method, learner, scaler, spec, {})
         self.scale = DeviceScaler(scaler, spec, run.place)
         self.explored = Explored()
+        tried = table_in(learner)
+        self.acting_in = task if tried is None else remembering(task, tried, self.scale)
+        # Statistics of what is seen move where no demonstrations have fixed the scaling.
+        standards = [part for part in learner.modules() if isinstance(part, RunningStandard)]
+        self.standards = standards if source is None else []
         self._done = 0
         self._reported = dict.fromkeys(("steps", "taken", "take_overs"), 0)
         self.batches: Source = Draws(self.replay, method.batch, run.seed)
@@ -284,18 +269,25 @@ class Explorer:
                 self.replay.add(source.gather(np.arange(first, min(first + SPAN, len(source)))))
 
     def seeds(self, number: int) -> range:
-        """Of the starts of round `number`."""
+        """Of round `number`, one an environment: of whatever is random in it, and of its starts unless one is learned
+        after another."""
         return learning_starts(self.run.seed, number, self.method.together)
+
+    def begun(self) -> list[int]:
+        """Seeds of all starts up to now."""
+        if self.method.maps:
+            return self.turns.starts()
+        return [seed for number in range(len(self.explored.rounds)) for seed in self.seeds(number)]
 
     def explore(self, labels: Labels, supervisor: Supervisor | None) -> Explored:
         """Acts and learns for `method.steps` environment steps."""
-        method, task = self.method, self.task
+        method = self.method
         updates = self.run.begin(self.learner, method.optim(), method.updates, self.scale, stage=STAGE)
         self._done = updates.first
         if updates.first:
             self._resume(updates.first)
         if self.explored.steps < method.steps:
-            world = task.make(method.together)
+            world = self.acting_in.make(method.together)
             try:
                 with Progress(STAGE, method.steps, show=self.run.show) as progress:
                     while self.explored.steps < method.steps:
@@ -310,42 +302,61 @@ class Explorer:
     def _round(
         self, world: World, updates: Updates, labels: Labels, supervisor: Supervisor | None, progress: Progress
     ) -> None:
-        number, count = len(self.explored.rounds), self.method.together
+        number, count, whole = len(self.explored.rounds), self.method.together, self.method.steps
         seeds = self.seeds(number)
+        if self.method.maps:
+            self.turns.enter(self.explored.steps, whole)
         tally: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.explored.rounds.append(tally)
-        obs, _ = world.reset(seed=list(seeds))
+        obs, _ = world.reset(seed=[self.turns.start] * count if self.method.maps else list(seeds))
         memory, dice = self.actor.reset(count, seeds[0]), np.random.default_rng([seeds[0], STREAM])
-        chance = RandomActor(self.spec)
         labels.begin(count)
         if supervisor:
             supervisor.begin(self.task, world, seeds)
         # Who acts from the first step on took over from nobody.
         running, taken = np.ones(count, bool), np.full(count, supervisor is not None)
-        while running.any() and self.explored.steps < self.method.steps:
-            if self.explored.steps < self.method.warm_steps:
-                proposal, _ = chance.act(obs, dice)
-            else:
-                proposal, memory = self.actor.act(obs, memory)
+        age, until = 0, self.turns.until(whole)
+        while running.any() and self.explored.steps < until:
+            proposal, memory = self._proposed(obs, memory, dice)
             action, before = proposal, taken
             if supervisor:
                 ruling = supervisor.decide(obs, proposal)
                 taken = ruling.take_over
                 action = np.where(taken.reshape(-1, *[1] * (proposal.ndim - 1)), ruling.action, proposal)
             # Of the last steps that may be taken, as many environments as there are steps left count.
-            counted = running & (np.cumsum(running) <= self.method.steps - self.explored.steps)
+            counted = running & (np.cumsum(running) <= until - self.explored.steps)
             after, reward, terminated, truncated, info = world.step(action)
-            ended = running & (terminated | truncated)
+            ended, age = running & (terminated | truncated), age + 1
             success = np.asarray(info["success"], bool)
             step = Step(obs, action, reward, terminated, success, after, counted, ended, taken)
             for batch in labels.step(step):
                 if len(batch):
-                    self.replay.add(self._seen(batch))
+                    self._keep(batch)
             _count(tally, step, before)
+            if self.method.maps:
+                over = ended & counted
+                self.turns.add(int(over.sum()), [age] * int((over & success).sum()))
             self.explored.steps += int(counted.sum())
             obs, running = after, running & ~ended
             self._learn(updates)
             progress.update(self.explored.steps)
+
+    def _proposed(self, obs: Obs, memory: Memory, dice: np.random.Generator) -> tuple[Array, Memory]:
+        """What the learner does, or chance where it is its turn: actions (B, A)."""
+        share = self.method.randomness(self.explored.steps)
+        if share >= 1:
+            return self.chance.act(obs, dice)[0], memory
+        proposal, memory = self.actor.act(obs, memory)
+        if share > 0:
+            by_chance = dice.random((len(proposal), *[1] * (proposal.ndim - 1))) < share
+            proposal = np.where(by_chance, self.chance.act(obs, dice)[0], proposal)
+        return proposal, memory
+
+    def _keep(self, batch: Batch) -> None:
+        batch = self._seen(batch)
+        self.replay.add(batch)
+        for standard in self.standards:
+            standard.update(self.scale.obs(batch.obs))
 
     def _seen(self, batch: Batch) -> Batch:
         """Through the observations that the learner sees."""
@@ -385,7 +396,8 @@ class Explorer:
         """Replay and record under the number of updates, then the resume point, which makes them the ones in force."""
         replay, explored = self._files(self._done)
         self.replay.save(replay)
-        replace_text(explored, json.dumps(dataclasses.asdict(self.explored)))
+        turns = {"map": self.turns.number, "maps": self.turns.counts.tolist()}
+        replace_text(explored, json.dumps({**dataclasses.asdict(self.explored), **turns}))
         updates.save(self._done)
         for path in [*replay.parent.glob("replay-*.npz"), *replay.parent.glob("explored-*.json")]:
             if path not in (replay, explored):
@@ -397,6 +409,7 @@ class Explorer:
         try:
             data: dict[str, Any] = json.loads(explored.read_text(encoding="utf-8"))
             self.explored = Explored(int(data["steps"]), list(data["rounds"]))
+            self.turns.restore(int(data["map"]), np.reshape(data["maps"], self.turns.counts.shape))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{explored}: is missing or damaged: delete {explored.parent} and train again") from error
         self._reported = {key: sum(one[key] for one in self.explored.rounds) for key in self._reported}

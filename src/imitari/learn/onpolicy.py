@@ -42,7 +42,7 @@ from imitari.learn.precision import choose
 from imitari.learn.rollout import PRIOR, RETURN, Guide, LearnedReward, Policy, Practice, Reward, Rollout, rewards
 from imitari.learn.run import Losses, Run
 from imitari.learn.scaled import DeviceScaler
-from imitari.learn.tried import UNTRIED, Tried, remembering, with_untried
+from imitari.learn.tried import LEARNED, UNTRIED, Tried, remembering, with_untried
 from imitari.nets.actor_critic import ActorCritic
 from imitari.nets.critics import Gaussian
 from imitari.nets.heads.actions import Choice
@@ -50,7 +50,6 @@ from imitari.nets.mlp import Activation
 from imitari.nets.running import RunningMoments, RunningStandard
 
 STAGE = "practice"
-LEARNED = "learned"  # the mask that is learned
 GUIDE = "guide_"
 RETURNS_MEMORY = 9.0  # rounds that the statistics of returns remember
 

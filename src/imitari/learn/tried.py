@@ -21,6 +21,7 @@ from imitari.core.spec import Feature, Spec
 from imitari.core.task import Task, World
 from imitari.learn.scaled import DeviceScaler
 
+LEARNED = "learned"  # the mask that is learned
 UNTRIED = "observation.untried"  # (K,) 0 for choices that changed nothing here, else 1
 PLACES = 1 << 16  # states that are remembered at most
 
@@ -92,6 +93,11 @@ def _stirred(value: Tensor) -> Tensor:
     value = (value ^ (value >> 30)) * -0x40A7B892E31B1A47
     value = (value ^ (value >> 27)) * -0x6B2FB644ECCEEE15
     return value ^ (value >> 31)
+
+
+def table_in(learner: nn.Module) -> Tried | None:
+    """The table that a learner has, or None."""
+    return next((part for part in learner.modules() if isinstance(part, Tried)), None)
 
 
 class Remembering:

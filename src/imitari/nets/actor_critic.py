@@ -47,7 +47,7 @@ class ActorCritic(nn.Module):
         self.mask, self.shared = mask, shared
         self.discrete = spec.action.kind == "choice"
         if mask:
-            _check_mask(spec, mask)
+            check_mask(spec, mask)
         seen = spec.select([key for key in spec.obs if key != mask])
         self.last = ACTIVATIONS[activation]()
         self.encoder = ObsEncoder(seen, crop=1.0)
@@ -130,7 +130,8 @@ def kl(first: Gaussian | Choice, second: Gaussian | Choice) -> Tensor:
     raise TypeError("a Gaussian and a categorical distribution have no divergence")
 
 
-def _check_mask(spec: Spec, mask: str) -> None:
+def check_mask(spec: Spec, mask: str) -> None:
+    """Raises UserError where the observation `mask` cannot say which choices are allowed."""
     if spec.action.kind != "choice":
         raise UserError(f"mask '{mask}': only choices can be masked, and this action is of numbers: leave out --mask")
     if mask not in spec.obs:

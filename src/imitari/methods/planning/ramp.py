@@ -35,9 +35,10 @@ from imitari.learn.agent import Agent
 from imitari.learn.cloning import training_starts
 from imitari.learn.learner import Learner
 from imitari.learn.method import Need
-from imitari.learn.onpolicy import LEARNED, fit_onpolicy
+from imitari.learn.onpolicy import fit_onpolicy
 from imitari.learn.proximal import Proximal, ProximalPolicy
 from imitari.learn.run import Run
+from imitari.learn.tried import LEARNED
 from imitari.models.planned import Planned
 from imitari.plan.action_models import ActionModelLearner, LearnedModel, Negative
 from imitari.plan.experience import Experience, Trial
