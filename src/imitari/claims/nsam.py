@@ -33,6 +33,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "nsam": ("nsam", STATES),
     "no": ("nsam", STATES),
     "bc": ("bc", NETWORK),
+    "dqn": ("offline_dqn", {**NETWORK, "target_every": 32, "double": False, "epsilon": 0.05}),
 }
 
 
@@ -58,6 +59,7 @@ CONDITIONS = {
     "bc 10": Condition(10),
     "bc 40": Condition(40),
     "bc 40 shortest": Condition(40, curious=False),
+    "dqn 40": Condition(40, curious=False),
     "nsam on 10x10": Condition(40, test=LARGER),
     "bc on 10x10": Condition(40, test=LARGER),
     "bc on 15x15": Condition(40, test=LARGEST),
@@ -159,7 +161,7 @@ CLAIM = Claim(
             range(2),
             2,
             {"traces": 3},
-            {name: {"steps": 20} for name in CONDITIONS if name[:2] == "bc"},
+            {name: {"steps": 20} for name in CONDITIONS if METHODS[name.split()[0]][0] != "nsam"},
             minutes=0.3,
         ),
         # Seeds 0 and 5 to 9 were seen with earlier experts: see the notes.
@@ -174,8 +176,10 @@ CLAIM = Claim(
     " expert that follows shortest plans alone. Cloning gets the same traces, forty of them, and also forty "
     "shortest plans, from which it learns better. The planner is our own search; the task says which numbers an "
     "action reads, except in the arm named all numbers. On larger maps cloning is trained on traces padded to "
-    "their size; its criterion is that of 10x10. GAIL and deep Q-networks, baselines of the paper, are not "
-    "compared. 100 starts in the place of 40, and as many on the larger maps in the place of 20. Judged twice "
+    "their size; its criterion is that of 10x10. The offline deep Q-network has the network of the paper and "
+    "the forty shortest plans, and leaves 5 % of its choices to chance; it is reported without a criterion, as the "
+    "specification has none for it. GAIL, a baseline of the paper, is not compared. "
+    "100 starts in the place of 40, and as many on the larger maps in the place of 20. Judged twice "
     "before: with an expert that also varied taps and sacks, stopped after seed 0 (28 of 60), and on seeds 5 to 9"
     " with one whose episodes all worked at everything (60, 32, 34, 58, 60 of 60; it did not hold): those arrived"
     " with much of everything, so that the condition of the last action left out those who have little. Both were"
