@@ -9,8 +9,8 @@ the model alone (its variant that begins with an expert's trace).
 Differs from the released code: the planner is our own search or ENHSP in the place of Metric-FF, and is asked again
 only where the model has changed; plans are checked in a copy of the world (VAL is not there), or by following them; of
 what was done and shortened the shortest is kept and shortened again, where only the last episode is looked at; each map
-has an equal share of the steps, and is begun anew; environments may be stepped together, each with its own turns. The
-online deep Q-network, a baseline of the paper, is not there.
+has an equal share of the steps, and is begun anew; environments may be stepped together, each with its own turns. Its
+baselines are `ppo` and `dqn`, with the mask "learned".
 """
 
 from __future__ import annotations
