@@ -94,7 +94,7 @@ def test_the_curious_expert_shows_more_and_still_arrives() -> None:
 
 def test_a_group_of_curious_episodes_crafts_from_little_and_from_much_of_each_thing() -> None:
     """Ten episodes, whatever their starts: before the last craft there are few planks and few sticks, many of one and
-    few of the other, both ways; and more logs than one may begin with."""
+    few of the other, both ways; and what is worked up is also worked up from more than one may begin with."""
     task, crafting = task_named("crafting/pogo-6"), layout("pogo-6")
     crafted = crafting.cells + crafting.recipes.index("craft_pogo")
     for first in (0, 10, 20):
@@ -111,7 +111,10 @@ def test_a_group_of_curious_episodes_crafts_from_little_and_from_much_of_each_th
         assert ((planks <= 6) & (sticks <= 9)).any()
         assert ((planks >= 12) & (sticks <= 9)).any()
         assert ((planks <= 6) & (sticks >= 20)).any()
-        assert max(items[:, 0].max() for items in states) >= MOST_ITEMS
+        for recipe, used in (("craft_plank", 0), ("craft_stick", 1)):  # from more than one may begin with, too
+            choice = crafting.cells + crafting.recipes.index(recipe)
+            pairs = zip(states, episodes, strict=True)
+            assert max(items[:-1, used][one.action[:, 0] == choice].max(initial=0) for items, one in pairs) > MOST_ITEMS
 
 
 def test_curious_episodes_work_at_every_selection_of_raw_things_in_turn() -> None:

@@ -321,7 +321,7 @@ class Curious:
     The episodes of a group work at different selections of the raw things, and by and by at every selection: who works
     at none arrives with little of everything, who gathers and does not work it up with much of one thing alone. So
     amounts from few to many are shown by design, where episodes that all work at everything arrive with much, unless
-    chance has it otherwise.
+    chance has it otherwise. Who makes a thing uses it for another only when there is more than any start gives.
 
     Args:
         crafting: which task.
@@ -374,6 +374,8 @@ class Curious:
         trees = np.flatnonzero(possible[:cells] & (state["blocks"][0] == TREE)) if cells else np.zeros(0, np.int64)
         options = possible[cells:] | (self.world.at_tree & self.world.has(state["items"])[0] & bool(len(trees)))
         options &= memory["selection"][row]
+        scarce = (state["items"][0] <= MOST_ITEMS) & (self.world.gives[options] > 0).any(0)
+        options &= ~((self.world.gives < 0) & scarce).any(1)
         thing = memory["thing"][row]
         if thing < 0 or not options[thing] or rng.random() > self.lasting:
             if not options.any():
