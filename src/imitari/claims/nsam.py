@@ -176,8 +176,8 @@ CLAIM = Claim(
             },
             minutes=0.3,
         ),
-        # Seeds 0 and 5 to 9 were seen with earlier experts: see the notes.
-        "quick": Budget(range(20, 30), 100, minutes=10),
+        # Seeds 0, 5 to 9 and 20 to 29 were seen with earlier experts: see the notes.
+        "quick": Budget(range(50, 58), 100, minutes=15),
         "full": Budget(range(30, 40), 200, minutes=60),
     },
     run_arm=run_arm,
@@ -193,11 +193,14 @@ CLAIM = Claim(
     "specification has none for it. GAIL acts for 20,480 steps, as "
     "in the paper, with a mask that it learns; that it is not above cloning by 5 points is asked on shortest plans, "
     "from which both learn best, and was written before judging. "
-    "100 starts in the place of 40, and as many on the larger maps in the place of 20. Judged twice "
-    "before: with an expert that also varied taps and sacks, stopped after seed 0 (28 of 60), and on seeds 5 to 9"
+    "100 starts in the place of 40, and as many on the larger maps in the place of 20. Judged before: "
+    "with an expert that also varied taps and sacks, stopped after seed 0 (28 of 60), and on seeds 5 to 9"
     " with one whose episodes all worked at everything (60, 32, 34, 58, 60 of 60; it did not hold): those arrived"
     " with much of everything, so that the condition of the last action left out those who have little. Both were"
     " changed on seeds from 1,000 on. Cloning on 10x10, where 10 % are allowed, solved 15 % then. That no plan is"
     " invalid was first written as an interval that must reach 1, which no number of plans does; it is a count "
-    "now.",
+    "now. On seeds 20 to 29 all was met (97 % from ten traces, one seed at 86) but cloning on 10x10, which solved 22 "
+    "%: starts with much in hand need few steps, on any map. Since then the expert uses a thing up only when there is "
+    "more of it than any start gives (29 of 29 tuning seeds at 100 %, 15 of 16 before), and the two other baselines "
+    "are there; the criteria on cloning are as they were.",
 )
