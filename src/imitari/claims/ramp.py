@@ -29,6 +29,16 @@ LEARNING: dict[str, Any] = {
     "entropy_weight": 0.01,
 }
 ALONE: dict[str, Any] = {**LEARNING, "clone_steps": 0}
+VALUES: dict[str, Any] = {
+    "mask": "learned",
+    "hidden": [64, 64],
+    "batch": 32,
+    "warm_steps": 32,
+    "target_every": 200,
+    "explore_share": 1.0,
+    "explore_to": 0.3,
+    "capacity": 10_000,
+}
 SWORD, POGO, COUNTS = "crafting/sword-6", "crafting/pogo-6", "crafting/pogo-counts"
 
 
@@ -52,13 +62,18 @@ CASES = {
     "ppo sword": Case(SWORD, "ppo", {**ALONE, "together": 1}),
     "ramp counts": Case(COUNTS, "ramp", {**LEARNING, "together": 1}),
     "ppo counts": Case(COUNTS, "ppo", {**ALONE, "together": 1}),
+    "dqn counts": Case(COUNTS, "dqn", {**VALUES, "together": 1}),
     "ramp pogo, one trace": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 5000}, 1),
     "ramp pogo, five traces": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 5000}, 5),
     "ppo pogo, five traces": Case(POGO, "ppo", {**LEARNING, "together": 2, "clone_steps": 500}, 5),
     "ppo pogo": Case(POGO, "ppo", {**ALONE, "together": 2}),
+    "dqn pogo": Case(POGO, "dqn", {**VALUES, "together": 2}),
 }
-SOLVED = ("ramp pogo, one trace", "ramp pogo, five traces", "ppo pogo, five traces", "ppo pogo")
-MEASURED = ("ramp pogo, five traces", "ppo pogo", "ramp counts", "ppo counts", "ramp sword", "ppo sword")
+SOLVED = ("ramp pogo, one trace", "ramp pogo, five traces", "ppo pogo, five traces", "ppo pogo", "dqn pogo")
+MEASURED = (
+    "ramp pogo, five traces", "ppo pogo", "dqn pogo", "ramp counts", "ppo counts", "dqn counts", "ramp sword",
+    "ppo sword",
+)  # fmt: skip
 
 
 def traces(task: Task, seed: int, count: int) -> Demos | None:
@@ -151,8 +166,10 @@ CLAIM = Claim(
     " place of maps, and with the sword on maps. Traces are of a curious expert: on its way it does one thing "
     "after another for a while, and each of the five works at another selection of the raw things. The sword "
     "stands for shortest plans of two steps and the pogo stick for five, as in the released code. The planner is "
-    "our own search; deep Q-learning, a baseline of the paper, is not compared. Settings were chosen on seeds "
-    "from 1,000 on. Judged before on seeds 0 to 4 with traces that all worked at everything: it did not hold; the"
+    "our own search. The deep Q-network, a baseline of the paper, is reported without a criterion, since the "
+    "specification has none for it: learned mask, exploration over the whole run, and not the paper's copy of the "
+    "target every 32 updates but every 200, with which it solves far more. Settings were chosen on seeds from 1,000 "
+    "on. Judged before on seeds 0 to 4 with traces that all worked at everything: it did not hold; the"
     " means were right (92 % solved, ways of 46, 67 and 32 %) and the intervals of five seeds reached across the "
     "bounds. Since then the traces are others, and eight seeds are judged; nothing else was changed.",
 )
