@@ -152,7 +152,7 @@ CLAIM = Claim(
         "smoke": Budget(
             range(2), 2, {}, budgeted(dict.fromkeys((SWORD, POGO, COUNTS), 128), clone_steps=5, states=100), minutes=0.3
         ),
-        "quick": Budget(range(20, 28), 5, {}, budgeted({SWORD: 9_600, POGO: 9_600, COUNTS: 1_600}), minutes=12),
+        "quick": Budget(range(40, 50), 5, {}, budgeted({SWORD: 9_600, POGO: 9_600, COUNTS: 1_600}), minutes=15),
         "full": Budget(range(30, 40), 5, {}, budgeted({SWORD: 24_000, POGO: 24_000, COUNTS: 24_000}), minutes=90),
     },
     metric="total",
@@ -171,5 +171,9 @@ CLAIM = Claim(
     "target every 32 updates but every 200, with which it solves far more. Settings were chosen on seeds from 1,000 "
     "on. Judged before on seeds 0 to 4 with traces that all worked at everything: it did not hold; the"
     " means were right (92 % solved, ways of 46, 67 and 32 %) and the intervals of five seeds reached across the "
-    "bounds. Since then the traces are others, and eight seeds are judged; nothing else was changed.",
+    "bounds. Since then the traces are others, and eight seeds are judged; nothing else was changed. On "
+    "seeds 20 to 27 all was met but one interval: over counts ways of 65 % of those of PPO, give or take 21, since one "
+    "map of forty was not solved. On tuning seeds 1020 to 1029 they are 61 %. Since then traces use a thing up only "
+    "when there is more of it than any start gives (of no concern to counts, which have none), and ten fresh seeds "
+    "are judged.",
 )
