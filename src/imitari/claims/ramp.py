@@ -36,7 +36,6 @@ VALUES: dict[str, Any] = {
     "warm_steps": 32,
     "target_every": 200,
     "explore_share": 1.0,
-    "explore_to": 0.3,
     "capacity": 10_000,
 }
 SWORD, POGO, COUNTS = "crafting/sword-6", "crafting/pogo-6", "crafting/pogo-counts"
@@ -62,12 +61,12 @@ CASES = {
     "ppo sword": Case(SWORD, "ppo", {**ALONE, "together": 1}),
     "ramp counts": Case(COUNTS, "ramp", {**LEARNING, "together": 1}),
     "ppo counts": Case(COUNTS, "ppo", {**ALONE, "together": 1}),
-    "dqn counts": Case(COUNTS, "dqn", {**VALUES, "together": 1}),
+    "dqn counts": Case(COUNTS, "dqn", {**VALUES, "together": 1, "explore_to": 0.3}),
     "ramp pogo, one trace": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 5000}, 1),
     "ramp pogo, five traces": Case(POGO, "ramp", {**LEARNING, "together": 2, "states": 5000}, 5),
     "ppo pogo, five traces": Case(POGO, "ppo", {**LEARNING, "together": 2, "clone_steps": 500}, 5),
     "ppo pogo": Case(POGO, "ppo", {**ALONE, "together": 2}),
-    "dqn pogo": Case(POGO, "dqn", {**VALUES, "together": 2}),
+    "dqn pogo": Case(POGO, "dqn", {**VALUES, "together": 2, "explore_to": 0.6}),
 }
 SOLVED = ("ramp pogo, one trace", "ramp pogo, five traces", "ppo pogo, five traces", "ppo pogo", "dqn pogo")
 MEASURED = (
