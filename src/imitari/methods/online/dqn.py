@@ -5,7 +5,7 @@
 3. Q' is the network of a while ago, copied every `target_every` updates; with `double` the network itself says which
    choice is best next, which takes away most of the overestimation.
 Mnih et al. 2015, "Human-level control through deep reinforcement learning"; van Hasselt, Guez & Silver 2016, "Deep
-Reinforcement Learning with Double Q-learning" (the default; without it: `--no-double`).
+Reinforcement Learning with Double Q-learning" (the default; without it: `--double false`).
 Differs from them: Adam in the place of RMSProp; several environments are stepped together, and their updates follow
 each common step; observations are standardised by demonstrations or running statistics; one observation is seen and not
 the last four, no action is repeated and no reward clipped; pictures get this library's encoder. New are a mask of
