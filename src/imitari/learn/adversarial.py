@@ -59,7 +59,6 @@ class AdversarialReward:
         self.shown = Batches(steps, size, seed)
         self.keys = list(demos.spec.obs)
         self._order: Order | None = None
-        self._last: dict[str, Tensor] = {}
 
     def batch(self, steps: Batch, number: int) -> Batch:
         """The policy's steps, then as many demonstrated ones."""
@@ -77,16 +76,10 @@ class AdversarialReward:
         )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        terms = self.learner.discriminator_losses(batch)
-        self._last = {name.removeprefix("_"): value.detach() for name, value in terms.items()}
-        return {name: value for name, value in terms.items() if not name.startswith("_")}
+        return self.learner.discriminator_losses(batch)
 
     def reward(self, steps: Batch) -> Tensor:
         return self.learner.reward(steps)
-
-    def notes(self) -> dict[str, float]:
-        """All terms of the last batch."""
-        return {name: float(value) for name, value in self._last.items()}
 
 
 def imitated(demos: Demos | None, task: Task | None, method: str, mask: str) -> tuple[Demos, Task]:

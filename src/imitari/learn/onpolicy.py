@@ -371,7 +371,6 @@ class _Training:
                 self.turns.add(len(ended), [one.steps for one in ended if one.success])
             self.stream.finished = []
         notes = {**self.notes, **(self.guide.notes() if self.guide else {})}
-        notes |= self.learned.notes() if self.learned else {}
         self.updates.report(self.done, {"environment_steps": (number + 1.0) * self.method.samples, **notes})
 
     def _judged(self, steps: Batch) -> Array:

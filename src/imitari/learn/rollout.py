@@ -89,10 +89,6 @@ class LearnedReward(Protocol):
         """Scaled steps (n, ...) to rewards (n,)."""
         ...
 
-    def notes(self) -> dict[str, float]:
-        """What is worth logging of the last round."""
-        ...
-
 
 def advantages(
     reward: Array, value: Array, following: Array, ended: Array, gamma: float, gae_lambda: float

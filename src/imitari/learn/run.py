@@ -241,10 +241,10 @@ class Updates:
         )
 
     def report(self, done: int, further: dict[str, float]) -> float:
-        """Logs means since the last report; returns the mean loss."""
+        """Logs the means of all terms over the updates since the last report that had them; returns the mean loss."""
         count = max(1, done - self._since)
         sums = {name: float(torch.stack(values).float().sum()) for name, values in self._seen.items()}
-        means = {name.removeprefix("_"): value / count for name, value in sums.items()}
+        means = {name.removeprefix("_"): value / len(self._seen[name]) for name, value in sums.items()}
         loss = sum(value / count for name, value in sums.items() if not name.startswith("_"))
         now = time.monotonic()
         pace = count / max(1e-9, now - self._clock)
