@@ -16,24 +16,20 @@ from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.supervisor import Ruling
 from imitari.core.task import Stateless, Task, World
-from imitari.envs._batched import BatchedWorld, State
+from imitari.envs._batched import State
 from imitari.learn.interactive import ACTOR, EXECUTED, INTERVENTION, REASON, MixingSupervisor, gather
 from imitari.learn.recorded import kept, load_episodes, save_episodes
 from imitari.learn.run import Run
+from tests.worlds import KEY, Point
 
-KEY = "observation.state"
 SPEC = Spec({KEY: Feature((1,))}, Feature((1,), low=(-1.0,), high=(1.0,)))
 LIMIT = 8
 
 
-class Line(BatchedWorld):
+class Line(Point):
     """A point on a line; the action is its velocity; right of 2 is success."""
 
-    def start(self, rng: np.random.Generator) -> State:
-        return {"place": rng.uniform(-1, 1, 1)}
-
-    def observe(self, state: State) -> Obs:
-        return {KEY: state["place"].astype(np.float32)}
+    dimensions = 1
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         place = state["place"] + action

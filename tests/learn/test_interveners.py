@@ -13,20 +13,17 @@ from imitari.core.errors import UserError
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Stateless, Task, World
 from imitari.data.hands import Clumsy, Hands
-from imitari.envs._batched import BatchedWorld, State
+from imitari.envs._batched import State
 from imitari.learn.interactive import EXECUTED, INTERVENTION, ONSET, REASON, gather, segments
 from imitari.learn.interveners import Watched, intervener
+from tests.worlds import KEY, Point
 
-KEY, LIMIT = "observation.state", 200
+LIMIT = 200
 SPEC = Spec({KEY: Feature((1,))}, Feature((2,), low=(-1.0, -1.0), high=(1.0, 1.0)))
 
 
-class Line(BatchedWorld):
-    def start(self, rng: np.random.Generator) -> State:
-        return {"place": rng.uniform(-1, 1, 1)}
-
-    def observe(self, state: State) -> Obs:
-        return {KEY: state["place"].astype(np.float32)}
+class Line(Point):
+    dimensions = 1
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         no = np.zeros(len(action), bool)

@@ -18,14 +18,14 @@ from imitari.core.spec import Feature, Spec
 from imitari.core.supervisor import Ruling
 from imitari.core.task import RandomActor, Task
 from imitari.data.replay import Replay
-from imitari.envs._batched import BatchedWorld, State
+from imitari.envs._batched import State
 from imitari.learn.actor_critic import SoftSettings
 from imitari.learn.agent import Agent
 from imitari.learn.offpolicy import fit_offpolicy
 from imitari.learn.run import Run, Updates
 from tests.conftest import CutAt
+from tests.worlds import KEY, Point
 
-KEY = "observation.state"
 SPEC = Spec({KEY: Feature((2,))}, Feature((2,), low=(-2.0, -2.0), high=(2.0, 2.0)))
 LIMIT = 12
 SMALL = SoftSettings(
@@ -33,14 +33,8 @@ SMALL = SoftSettings(
 )
 
 
-class Plane(BatchedWorld):
+class Plane(Point):
     """A point is driven to the origin, which ends the episode; far away it falls off."""
-
-    def start(self, rng: np.random.Generator) -> State:
-        return {"place": rng.uniform(-1, 1, 2)}
-
-    def observe(self, state: State) -> Obs:
-        return {KEY: state["place"].astype(np.float32)}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         place = state["place"] + 0.2 * np.clip(action, -2, 2)

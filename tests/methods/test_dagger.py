@@ -16,27 +16,21 @@ from imitari.core.errors import UserError
 from imitari.core.interaction import interact
 from imitari.core.spec import Feature, Spec
 from imitari.core.task import Stateless, Task
-from imitari.envs._batched import BatchedWorld, State
+from imitari.envs._batched import State
 from imitari.learn.agent import Agent
 from imitari.learn.optim import FusedAdamW
 from imitari.learn.recorded import load_episodes
 from imitari.learn.run import Run
 from imitari.methods.online.dagger import DatasetAggregation
+from tests.worlds import KEY, Point
 
-KEY = "observation.state"
 SPEC = Spec({KEY: Feature((2,))}, Feature((2,), low=(-1.0, -1.0), high=(1.0, 1.0)))
 LIMIT = 25
 SMALL = DatasetAggregation(steps=40, batch=32, hidden=(32,), rounds=2, round_episodes=3)
 
 
-class Plane(BatchedWorld):
+class Plane(Point):
     """A point is driven to the origin; the action is its velocity."""
-
-    def start(self, rng: np.random.Generator) -> State:
-        return {"place": rng.uniform(-1, 1, 2)}
-
-    def observe(self, state: State) -> Obs:
-        return {KEY: state["place"].astype(np.float32)}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         place = state["place"] + 0.1 * np.clip(action, -1, 1)

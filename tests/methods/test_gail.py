@@ -25,8 +25,9 @@ from imitari.learn.agent import Agent
 from imitari.learn.run import Run, Updates
 from imitari.methods.online.gail import AdversarialImitation, AdversarialPolicy
 from tests.conftest import CutAt
+from tests.worlds import KEY, Point
 
-KEY, MASK = "observation.state", "observation.allowed"
+MASK = "observation.allowed"
 PLANE = Spec({KEY: Feature((2,))}, Feature((2,), low=(-1.0, -1.0), high=(1.0, 1.0)))
 BOX = Feature((1,), "int64", "choice", low=(0,), high=(3,))
 BOXES = Spec({KEY: Feature((3,)), MASK: Feature((4,))}, BOX)
@@ -58,14 +59,8 @@ LEARNING = AdversarialImitation(
 )
 
 
-class Plane(BatchedWorld):
+class Plane(Point):
     """A point is driven to the origin, where the episode ends; the action is its velocity. There is no reward."""
-
-    def start(self, rng: np.random.Generator) -> State:
-        return {"place": rng.uniform(-1, 1, 2)}
-
-    def observe(self, state: State) -> Obs:
-        return {KEY: state["place"].astype(np.float32)}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         place = state["place"] + 0.1 * np.clip(action, -1, 1)

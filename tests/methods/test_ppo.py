@@ -27,8 +27,9 @@ from imitari.methods.cloning.bc import BehaviourCloning
 from imitari.methods.online.ppo import ProximalPolicyOptimisation
 from imitari.nets.heads.actions import Choice
 from tests.conftest import CutAt
+from tests.worlds import KEY, Point
 
-KEY, MASK = "observation.state", "observation.allowed"
+MASK = "observation.allowed"
 PLANE = Spec({KEY: Feature((2,))}, Feature((2,), low=(-1.0, -1.0), high=(1.0, 1.0)))
 DOORS = Spec({KEY: Feature((2,)), MASK: Feature((3,))}, Feature((1,), "int64", "choice", low=(0,), high=(2,)))
 SMALL = ProximalPolicyOptimisation(
@@ -36,14 +37,8 @@ SMALL = ProximalPolicyOptimisation(
 )
 
 
-class Plane(BatchedWorld):
+class Plane(Point):
     """A point is driven to the origin; the action is its velocity. The reward is the way that it has come nearer."""
-
-    def start(self, rng: np.random.Generator) -> State:
-        return {"place": rng.uniform(-1, 1, 2)}
-
-    def observe(self, state: State) -> Obs:
-        return {KEY: state["place"].astype(np.float32)}
 
     def advance(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         place = state["place"] + 0.1 * np.clip(action, -1, 1)
