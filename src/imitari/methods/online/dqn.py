@@ -5,7 +5,7 @@
 3. Q' is the network of a while ago, copied every `target_every` updates; with `double` the network itself says which
    choice is best next, which takes away most of the overestimation.
 Mnih et al. 2015, "Human-level control through deep reinforcement learning"; van Hasselt, Guez & Silver 2016, "Deep
-Reinforcement Learning with Double Q-learning" (the default; without it: `--double false`).
+Reinforcement Learning with Double Q-learning" (the default; without it: `--double no`).
 Differs from them: Adam in the place of RMSProp; several environments are stepped together, and their updates follow
 each common step; observations are standardised by demonstrations or running statistics; one observation is seen and not
 the last four, no action is repeated and no reward clipped; pictures get this library's encoder. New are a mask of
@@ -29,6 +29,13 @@ from imitari.learn.offpolicy import OffPolicy, fit_offpolicy
 from imitari.learn.run import Run
 
 
+# Of both papers, for games.
+PUBLISHED: dict[str, Any] = {
+    "steps": 50_000_000, "together": 1, "batch": 32, "lr": 2.5e-4, "update_every": 4, "warm_steps": 50_000,
+    "explore_share": 0.02, "normalise_obs": False,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class DeepQNetwork(ActionValued, OffPolicy):
     steps: int = 50_000  # environment steps
@@ -44,33 +51,8 @@ class DeepQNetwork(ActionValued, OffPolicy):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"steps": 10_000, "warm_steps": 500, "hidden": (64, 64), "target_every": 200},
-        "paper": {
-            "steps": 50_000_000,
-            "together": 1,
-            "batch": 32,
-            "lr": 2.5e-4,
-            "update_every": 4,
-            "warm_steps": 50_000,
-            "target_every": 10_000,
-            "explore_to": 0.1,
-            "explore_share": 0.02,
-            "epsilon": 0.05,
-            "double": False,
-            "normalise_obs": False,
-        },
-        "paper_double": {
-            "steps": 50_000_000,
-            "together": 1,
-            "batch": 32,
-            "lr": 2.5e-4,
-            "update_every": 4,
-            "warm_steps": 50_000,
-            "target_every": 30_000,
-            "explore_to": 0.01,
-            "explore_share": 0.02,
-            "epsilon": 0.001,
-            "normalise_obs": False,
-        },
+        "paper": {**PUBLISHED, "target_every": 10_000, "explore_to": 0.1, "epsilon": 0.05, "double": False},
+        "paper_double": {**PUBLISHED, "target_every": 30_000, "explore_to": 0.01, "epsilon": 0.001},
     }
     needs: ClassVar[frozenset[Need]] = frozenset({"task", "reward", "choice"})
     smoke: ClassVar[dict[str, Any]] = {
