@@ -28,7 +28,6 @@ from imitari.learn.method import Need
 from imitari.learn.offpolicy import OffPolicy, fit_offpolicy
 from imitari.learn.run import Run
 
-
 # Of both papers, for games.
 PUBLISHED: dict[str, Any] = {
     "steps": 50_000_000, "together": 1, "batch": 32, "lr": 2.5e-4, "update_every": 4, "warm_steps": 50_000,
