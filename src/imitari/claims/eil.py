@@ -137,7 +137,8 @@ def everywhere(vectors: dict[str, Any], cloning: dict[str, Any]) -> dict[str, di
 CLAIM = Claim(
     paper="Zheng, Ma & Xu et al. 2023, Extraneousness-Aware Imitation Learning",
     sentence="Of videos of which a third is extraneous, an embedding of image and action and a vote among the videos "
-    "keep nearly the task alone, so that a clone succeeds where one of all frames, or of a vote on images, fails.",
+    "keep nearly the task alone, far more surely than one of images does, and a clone succeeds where one of all frames "
+    "fails.",
     arms={
         **{arm: Arm(POLICY, CLONING) for arm in ("raw", *ENCODERS, "oracle")},
         **{
