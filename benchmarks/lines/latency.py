@@ -42,6 +42,8 @@ class Case:
     Attributes:
         share: of the calls of other lines, for policies that take seconds.
         equal: parameters must agree within 2 %.
+        precision: that ours was trained in, and acts in where that pays; "auto": as `imitari train` chooses. Theirs acts
+            in float32.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Case:
     pixels: int = 0
     share: float = 1.0
     equal: bool = True
+    precision: str = "fp32"
     note: str = ""
 
 
@@ -60,6 +63,10 @@ CASES = (
     Case(
         "diffusion policy of 64 million parameters, 10 denoising steps", "diffusion_policy", PAPER_UNET, "diffusion",
         THEIR_PAPER_UNET, share=0.25,
+    ),
+    Case(
+        "the same, ours in bfloat16 as it was trained", "diffusion_policy", PAPER_UNET, "diffusion", THEIR_PAPER_UNET,
+        share=0.25, precision="bf16",
     ),
     Case(
         "flow policy beside a diffusion policy of as many parameters and steps", "flow_policy",
@@ -72,20 +79,26 @@ CASES = (
     Case("ACT, chunk 20", "act", SMALL_ACT, "act", THEIR_SMALL_ACT),
     Case("ACT of the paper's size, chunk 100", "act", PAPER_ACT, "act", {}, share=0.5),
     Case(
+        "ACT of the paper's size, ours in bfloat16 as it was trained", "act", PAPER_ACT, "act", {}, share=0.5,
+        precision="bf16",
+    ),
+    Case(
         "diffusion policy, 10 steps, with a 96 px camera", "diffusion_policy", SHIPPED_UNET, "diffusion", THEIR_UNET,
-        pixels=96, share=0.25, equal=False, note="Same U-Net; each side's own image encoder (theirs a ResNet-18).",
+        pixels=96, share=0.25, equal=False, precision="auto",
+        note="Same U-Net; each side's own image encoder (theirs a ResNet-18).",
     ),
     Case(
         "ACT, chunk 20, with a 96 px camera", "act", SMALL_ACT, "act",
         {**THEIR_SMALL_ACT, "pretrained_backbone_weights": None}, pixels=96, share=0.5, equal=False,
-        note="Same transformer sizes; each side's own image encoder (theirs a ResNet-18).",
+        precision="auto", note="Same transformer sizes; each side's own image encoder (theirs a ResNet-18).",
     ),
     Case(
         "diffusion policy as each side ships it", "diffusion_policy", {}, "diffusion", {}, share=0.01, equal=False,
+        precision="auto",
         note="Ours: small preset, 10 steps; LeRobot's default: 100 steps of a network 50 times the size.",
     ),
     Case(
-        "ACT as each side ships it", "act", {}, "act", {}, share=0.5, equal=False,
+        "ACT as each side ships it", "act", {}, "act", {}, share=0.5, equal=False, precision="auto",
         note="Ours: small preset, chunk 20; LeRobot's default: the paper's network, chunk 100.",
     ),
 )  # fmt: skip
@@ -93,7 +106,7 @@ CASES = (
 
 def lines(settings: Settings) -> Iterator[Line]:
     for case in CASES:
-        precision = "fp32" if case.equal else "as shipped"
+        precision = case.precision if case.equal else "as shipped"
         line = Line("", case.name, LEROBOT.title, "ms", target=TARGET, precision=precision, note=f"{NOTE} {case.note}")
         try:
             LEROBOT.ensure()
@@ -110,7 +123,9 @@ def lines(settings: Settings) -> Iterator[Line]:
 def beside(case: Case, line: Line, settings: Settings) -> Line:
     words: dict[str, Any] = {"sizes": SIZES, "action": 2, "pixels": case.pixels, "warm": 3 if case.share > 0.1 else 1}
     with (
-        Worker("latency_imitari.py", **words, method=case.method, settings=preset(case)) as ours,
+        Worker(
+            "latency_imitari.py", **words, method=case.method, settings=preset(case), precision=case.precision
+        ) as ours,
         Worker("latency_lerobot.py", LEROBOT.python, **words, policy=case.policy, settings=case.theirs) as theirs,
     ):
         sizes = {"parameters": ours.ready["parameters"], "its parameters": theirs.ready["parameters"]}
@@ -139,10 +154,11 @@ def preset(case: Case) -> dict[str, Any]:
 def bounded(name: str, settings: Settings) -> Line:
     """The small preset of a method beside the bound."""
     note = "State observations, the preset as it comes; a ratio above 1 keeps the bound."
-    line = Line("", f"{name}, small preset", "bound", "ms", target=1.0, precision="fp32", note=note)
+    line = Line("", f"{name}, small preset", "bound", "ms", target=1.0, precision="as shipped", note=note)
     given = method_class(name).presets["small"]
     try:
-        with Worker("latency_imitari.py", sizes=SIZES, action=2, method=name, settings=given) as ours:
+        words: dict[str, Any] = {"sizes": SIZES, "action": 2, "precision": "auto"}
+        with Worker("latency_imitari.py", **words, method=name, settings=given) as ours:
             calls = Blocks(1.0, settings)
             found = compared(line, lambda: calls.middle("", ours), lambda: BOUND, settings.repeats, larger=False)
             return replace(found, facts={"parameters": ours.ready["parameters"], "p99": calls.late("")})

@@ -14,6 +14,7 @@ from imitari.core.spec import Feature, Spec
 from imitari.data.scaling import Scaler
 from imitari.learn.agent import Agent
 from imitari.learn.method import method_named
+from imitari.learn.precision import Precision, choose
 
 
 def described(sizes: dict[str, int], action: int, pixels: int) -> Spec:
@@ -32,14 +33,16 @@ def observations(spec: Spec, count: int, rng: np.random.Generator) -> dict[str, 
     }
 
 
-def agent_of(name: str, given: dict[str, Any], spec: Spec) -> Agent:
-    """Untrained: the time of a decision does not depend on what was learnt."""
+def agent_of(name: str, given: dict[str, Any], spec: Spec, precision: Precision) -> Agent:
+    """Untrained: the time of a decision does not depend on what was learnt. It acts as one trained in `precision`."""
     rng = np.random.default_rng(0)
     action = rng.uniform(-1, 1, (30, *spec.action.shape)).astype(np.float32)
     demos = Demos.from_episodes([Episode(observations(spec, 31, rng), action, np.zeros(30, np.float32))], spec)
     method = method_named(name, given)
     torch.manual_seed(0)
-    return Agent(method, method.learner(spec), Scaler.fit(demos, "minmax", "minmax"), spec, {})
+    learner = method.learner(spec)
+    facts = {"precision": choose(precision, learner, torch.device("cpu"))}
+    return Agent(method, learner, Scaler.fit(demos, "minmax", "minmax"), spec, facts)
 
 
 def reading(count: int) -> float:
@@ -56,7 +59,7 @@ def main() -> None:
     given = settings()
     torch.set_num_threads(1)
     spec = described(given["sizes"], given["action"], given.get("pixels", 0))
-    agent = agent_of(given["method"], given["settings"], spec)
+    agent = agent_of(given["method"], given["settings"], spec, given["precision"])
     obs = observations(spec, 1, np.random.default_rng(1))
     memory = agent.reset(1)
 
@@ -72,7 +75,7 @@ def main() -> None:
 
     answer(given.get("warm", 3))
     count = sum(value.numel() for value in agent.learner.parameters())
-    serve(answer, parameters=count, reading=reading(count))
+    serve(answer, parameters=count, reading=reading(count), precision=agent.precision)
 
 
 main()

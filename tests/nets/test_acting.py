@@ -40,6 +40,29 @@ def test_a_fixed_layer_gives_the_product(layer: Linear, shape: tuple[int, ...]) 
     assert agrees(layer, torch.randn(7, SIDE))  # other rows than it was laid out for
 
 
+@pytest.mark.parametrize("shape", [(1,), (2, 5), (MOST_ROWS,), (MOST_ROWS + 1,)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_in_half_a_layer_gives_the_product_of_rounded_factors(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(SIDE, SIDE, bias=bias).eval(), torch.randn(*shape, SIDE)
+    rows = x.numel() // SIDE
+    with torch.inference_mode():
+        exact = layer(x)
+        fix(layer, 1, half=True)
+        found = layer(x)
+        assert found.dtype == torch.float32
+        if rows > MOST_ROWS:  # read once for many: nothing is gained
+            assert torch.equal(found, exact)
+        else:
+            rounded = layer.weight.bfloat16().double(), x.bfloat16().double()
+            shift = layer.bias.bfloat16().double() if bias else 0.0
+            expected = rounded[1] @ rounded[0].T + shift
+            assert torch.allclose(found.double(), expected, rtol=2**-7, atol=1e-4)
+            assert not torch.equal(found, exact)
+        fix(layer, 1)
+        assert torch.allclose(layer(x), exact, atol=1e-5)
+
+
 def _trained(layer: Linear) -> None:
     optimiser = torch.optim.AdamW(layer.parameters(), 0.01, fused=True)
     for _ in range(2):

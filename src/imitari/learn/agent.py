@@ -26,7 +26,7 @@ from imitari.learn.eyes import Eyes
 from imitari.learn.framing import Framing
 from imitari.learn.learner import Learner
 from imitari.learn.method import Method, method_named
-from imitari.learn.precision import autocast
+from imitari.learn.precision import autocast, native_bf16
 from imitari.learn.processes import Processes
 from imitari.learn.scaled import DeviceScaler
 from imitari.nets.acting import fix
@@ -87,8 +87,10 @@ class Agent:
         self.framing: Framing = method.framing()
         self.device = next(chain(learner.parameters(), learner.buffers())).device
         self.precision = str(facts.get("precision", "fp32"))
-        # On a processor the casts of bfloat16 cost more than its products save at the batch sizes of acting.
+        # On a processor the casts of bfloat16 cost more than its products save at the batch sizes of acting, except in
+        # layers so large that reading their weights is what takes the time.
         self._acting = self.precision if self.device.type == "cuda" else "fp32"
+        self._half = self.precision == "bf16" and self.device.type == "cpu" and native_bf16("cpu")
         self._scale = DeviceScaler(scaler, spec, self.device)
         self._saved: dict[str, Any] | None = None
         low, high = spec.action.low, spec.action.high
@@ -105,7 +107,7 @@ class Agent:
         From here on, weights of a learner in evaluation mode are taken to stay, until it is put in training mode."""
         shape = (count, self.framing.chunk, *self.spec.action.shape)
         state = self.learner.start(count) if self.learner.recurrent else ()
-        fix(self.learner, count)
+        fix(self.learner, count, self._half)
         return Memory(
             history=None,
             queue=np.zeros(shape, np.dtype(self.spec.action.dtype)),
