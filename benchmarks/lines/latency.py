@@ -42,8 +42,8 @@ class Case:
     Attributes:
         share: of the calls of other lines, for policies that take seconds.
         equal: parameters must agree within 2 %.
-        precision: that ours was trained in, and acts in where that pays; "auto": as `imitari train` chooses. Theirs acts
-            in float32.
+        precision: that ours was trained in, and acts in where that pays; "auto": as `imitari train` chooses. Theirs
+            acts in float32.
     """
 
     name: str
