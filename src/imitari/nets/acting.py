@@ -13,6 +13,8 @@ Value = TypeVar("Value")
 
 # Laying weights out anew gains where they are read from memory (from about this many on) and where rows are few.
 LEAST_WEIGHTS, MOST_ROWS = 100_000, 128
+# Products (weights times rows) from which rounding what is seen, and casting what comes out, costs less than is gained.
+LEAST_PRODUCTS = 10_000_000
 
 
 class Fixed(nn.Module):
@@ -90,7 +92,8 @@ class Linear(Fixed, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if self._count and self.fixed:
             rows = input.numel() // self.in_features
-            if self._half and rows <= MOST_ROWS and self._worthwhile():
+            products = rows * self.weight.numel()
+            if self._half and rows <= MOST_ROWS and products >= LEAST_PRODUCTS and self._worthwhile():
                 return self._in_half(input)
             if 1 < rows <= MOST_ROWS and self._worthwhile():
                 made_for, packed = self.keep(lambda: (rows, _laid_out(self.weight, rows)), self.weight)
