@@ -33,7 +33,9 @@ matrix-product limit stand in the notes.
 """,
     "latency": """
 At batch 1 every weight is read once a forward pass, and this processor reads about 12 GB/s with one thread:
-the larger the network, the more of the time is that, for both sides alike.
+the larger the network, the more of the time is that, for both sides alike. An agent that was trained in bfloat16
+(what training chooses from a million parameters on) keeps the weights of its large layers in it while it acts, and
+reads half as much; LeRobot's policies act in float32. Small networks spend their time between the products.
 """,
     "evaluation": """
 Where the simulator or its renderer takes most of a step, both sides pay it: Push-T pictures are drawn by the
