@@ -115,6 +115,6 @@ CLAIM = Claim(
     "levels and half the batch 0.80 after 4,500; with 4 levels 0.86 after 4,500. Over single actions, 3,500 steps: 8 "
     "levels 0.49; 4 levels, as many as the paper has there, 0.59, with twice the rate 0.43, with half of it 0.59, of "
     "width 256 0.67, which is taken. More training or other levels no longer raise the success over windows: nearly "
-    "all that fails does so at the last row, after one of the outer gaps, from where ways lead far to the side. The "
-    "level of 0.85 may not be reached.",
+    "all that fails does so at the last row, after one of the outer gaps, from where ways lead far to the side. On "
+    "seeds 10 to 15 all is met but that level: 0.84, from 0.81 to 0.86.",
 )

@@ -90,6 +90,8 @@ class NoiseDiffusion(nn.Module):
         super().__init__()
         if not 1 <= steps <= levels:
             raise UserError(f"sampling visits {steps} of {levels} noise levels: choose between 1 and {levels}")
+        if not 0 <= spread <= 1:
+            raise UserError(f"spread is {spread:g}: it must lie between 0 and 1")
         self.levels, self.spread, self.bound = levels, spread, bound
         # alpha-bar of the paper: the share of the variance that is still data after each level.
         self.register_buffer("kept", kept_variance(levels, schedule).float(), persistent=False)

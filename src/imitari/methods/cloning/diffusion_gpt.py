@@ -28,6 +28,7 @@ from imitari.nets.diffusion import Bounds, NoiseDiffusion, Process
 @dataclass(frozen=True)
 class DiffusionTransformer(DenoiserSettings):
     levels: int = 8  # noise levels, all of which acting visits
+    spread: float = 1.0  # share of the fresh noise that acting adds: 1 as in DDPM, 0 none as in DDIM
     lr: float = 1e-3  # peak learning rate
     weight_decay: float = 1e-3  # decoupled weight decay on matrices
     clip: float = 0.0  # bound on the norm of the gradient; 0: none
@@ -53,7 +54,7 @@ class WindowDiffuser(WindowDenoiser):
 
     def __init__(self, method: DiffusionTransformer, spec: Spec) -> None:
         def make(bounds: Bounds) -> Process:
-            return NoiseDiffusion(method.levels, method.levels, spread=1.0, bound=bounds)
+            return NoiseDiffusion(method.levels, method.levels, spread=method.spread, bound=bounds)
 
         super().__init__("diffusion_gpt", method, spec, make)
 

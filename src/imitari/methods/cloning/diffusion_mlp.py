@@ -40,6 +40,7 @@ from imitari.nets.mlp import ResidualMLP
 @dataclass(frozen=True)
 class DiffusionPerceptron(Trained):
     levels: int = 8  # noise levels, all of which acting visits
+    spread: float = 1.0  # share of the fresh noise that acting adds: 1 as in DDPM, 0 none as in DDIM
     level_width: int = 16  # numbers that a level is embedded as
     width: int = 128  # of the layers
     blocks: int = 3  # of two layers each
@@ -77,7 +78,7 @@ class ActionDiffuser(Learner):
             raise UserError("method 'diffusion_mlp' needs numeric actions: use bc or bc_rnn for choices")
         self.size, width = spec.action.size, method.level_width
         self.encoder, self.bounds = ObsEncoder(spec), Bounds(self.size)
-        self.process = NoiseDiffusion(method.levels, method.levels, spread=1.0, bound=self.bounds)
+        self.process = NoiseDiffusion(method.levels, method.levels, spread=method.spread, bound=self.bounds)
         self.level = nn.Sequential(
             LevelEmbedding(width), nn.Linear(width, 2 * width), nn.Mish(), nn.Linear(2 * width, width)
         )
