@@ -208,8 +208,8 @@ def _check_needs(method: Method, request: TrainRequest, demos: Demos | None, tas
         raise UserError(f"method '{request.method}' learns from demonstrations: give --data PATH")
     if method.needs & {"task", "expert"} and parsed(request.data):
         raise UserError(f"method '{request.method}' acts while it learns: give one data set, without a name")
-    if method.needs & {"task", "expert"} and task is None:
-        raise UserError(f"method '{request.method}' acts while it learns: give --task")
+    if method.needs & {"task", "expert"}:
+        method.acting_in(task)
     if "expert" in method.needs and task is not None and task.expert_for is None:
         raise UserError(
             f"method '{request.method}' asks an expert, and task '{task.name}' has none: choose another --task"

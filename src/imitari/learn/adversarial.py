@@ -82,15 +82,13 @@ class AdversarialReward:
         return self.learner.reward(steps)
 
 
-def imitated(demos: Demos | None, task: Task | None, method: str, mask: str) -> tuple[Demos, Task]:
+def imitated(demos: Demos | None, task: Task, method: str, mask: str) -> tuple[Demos, Task]:
     """Demonstrations and task with the observations that both have; the task also with the one that masks, which the
     discriminator never sees.
 
     Raises:
-        UserError: when there is no task, there are no demonstrations, or they have nothing in common.
+        UserError: when there are no demonstrations, or they have nothing in common with the task.
     """
-    if task is None:
-        raise UserError(f"method '{method}' acts while it learns: give --task")
     if demos is None:
         raise UserError(f"method '{method}' imitates demonstrations: give --data PATH")
     keys = [key for key in task.spec.obs if key in demos.spec.obs and task.spec.obs[key].kind != "text"]

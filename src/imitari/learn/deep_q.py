@@ -16,7 +16,7 @@ from imitari.core.batch import Batch
 from imitari.core.errors import UserError
 from imitari.core.spec import Spec
 from imitari.learn.learner import Lagged, Learner
-from imitari.learn.tried import LEARNED, UNTRIED, Tried
+from imitari.learn.tried import LEARNED, Tried, observed_as
 from imitari.nets.action_values import ActionValues
 from imitari.nets.actor_critic import NEVER, check_mask
 from imitari.nets.running import RunningStandard
@@ -43,7 +43,7 @@ class ActionValued:
     @property
     def mask_key(self) -> str:
         """The observation that masks; "" where there is none."""
-        return UNTRIED if self.mask == LEARNED else self.mask
+        return observed_as(self.mask)
 
 
 class DeepQ(Learner):

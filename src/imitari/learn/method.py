@@ -99,6 +99,16 @@ class Method:
         """What an agent shows of itself in a report, besides its acting in `task`."""
         return []
 
+    def acting_in(self, task: Task | None) -> Task:
+        """The task that a method which acts while it learns was given.
+
+        Raises:
+            UserError: when there is none.
+        """
+        if task is None:
+            raise UserError(f"method '{self.name()}' acts while it learns: give --task")
+        return task
+
     def fit(self, demos: Any, run: Run, task: Task | None = None) -> Agent:
         """Trains on `demos` (and in `task`, where the method needs one; only then `demos` may be None)."""
         raise NotImplementedError

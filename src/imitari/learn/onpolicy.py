@@ -42,7 +42,7 @@ from imitari.learn.precision import choose
 from imitari.learn.rollout import PRIOR, RETURN, Guide, LearnedReward, Policy, Practice, Reward, Rollout, rewards
 from imitari.learn.run import Losses, Run
 from imitari.learn.scaled import DeviceScaler
-from imitari.learn.tried import LEARNED, UNTRIED, Tried, remembering, with_untried
+from imitari.learn.tried import LEARNED, UNTRIED, Tried, observed_as, remembering, with_untried
 from imitari.nets.actor_critic import ActorCritic
 from imitari.nets.critics import Gaussian
 from imitari.nets.heads.actions import Choice
@@ -106,7 +106,7 @@ class OnPolicy(Trained):
     @property
     def mask_key(self) -> str:
         """The observation that masks; "" where there is none."""
-        return UNTRIED if self.mask == LEARNED else self.mask
+        return observed_as(self.mask)
 
     def inside(self, spec: Spec) -> Spec:
         """What the networks are given for observations of `spec`."""
@@ -224,8 +224,7 @@ def fit_onpolicy(
     Raises:
         UserError: when a prior is wanted and there is none; when more than one process trains.
     """
-    if task is None:
-        raise UserError(f"method '{method.name()}' acts while it learns: give --task")
+    task = method.acting_in(task)
     if run.processes.count > 1:
         raise UserError(f"method '{method.name()}' acts in one process: leave out torchrun")
     if start is None and method.policy_start:

@@ -95,6 +95,11 @@ def _stirred(value: Tensor) -> Tensor:
     return value ^ (value >> 31)
 
 
+def observed_as(mask: str) -> str:
+    """The observation that masks, by the setting `mask`; "" where there is none."""
+    return UNTRIED if mask == LEARNED else mask
+
+
 def table_in(learner: nn.Module) -> Tried | None:
     """The table that a learner has, or None."""
     return next((part for part in learner.modules() if isinstance(part, Tried)), None)

@@ -92,8 +92,7 @@ class Linear(Fixed, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if self._count and self.fixed:
             rows = input.numel() // self.in_features
-            products = rows * self.weight.numel()
-            if self._half and rows <= MOST_ROWS and products >= LEAST_PRODUCTS and self._worthwhile():
+            if self._half and rows <= MOST_ROWS and rows * self.weight.numel() >= LEAST_PRODUCTS and self._worthwhile():
                 return self._in_half(input)
             if 1 < rows <= MOST_ROWS and self._worthwhile():
                 made_for, packed = self.keep(lambda: (rows, _laid_out(self.weight, rows)), self.weight)

@@ -57,8 +57,7 @@ class DatasetAggregation(ClonerSettings):
 
         With `run.folder`, each round's episodes and training are kept there, and a run that was cut off goes on.
         """
-        if task is None:
-            raise UserError("method 'dagger' acts while it learns: give --task")
+        task = self.acting_in(task)
         data = demos if demos is not None else self.labelled(RandomActor(task.spec), task.spec, run, task, 0)
         agent = clone_stage(self, data, run, task, "round_0")
         for number in range(1, self.rounds + 1):

@@ -87,6 +87,4 @@ class DeepQNetwork(ActionValued, OffPolicy):
 
     def fit(self, demos: Demos | None, run: Run, task: Task | None = None) -> Agent:
         """Acts and learns; demonstrations are optional."""
-        if task is None:
-            raise UserError(f"method '{self.name()}' acts while it learns: give --task")
-        return fit_offpolicy(self, demos, run, task)
+        return fit_offpolicy(self, demos, run, self.acting_in(task))

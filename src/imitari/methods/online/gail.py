@@ -88,7 +88,7 @@ class AdversarialImitation(Proximal):
         return AdversarialPolicy(self, spec)
 
     def fit(self, demos: Demos | None, run: Run, task: Task | None = None) -> Agent:
-        demos, task = imitated(demos, task, self.name(), self.mask_key)
+        demos, task = imitated(demos, self.acting_in(task), self.name(), self.mask_key)
 
         def learned(learner: OnPolicyLearner) -> AdversarialReward:
             assert isinstance(learner, AdversarialPolicy)
@@ -116,11 +116,11 @@ class AdversarialPolicy(ProximalPolicy):
         return {"discriminator.": self.rate}
 
     def discriminator_losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Step 4: -E_policy[log(1 - D)] - E_shown[log D], by half, D the chance that a step was demonstrated."""
+        """-E_policy[log(1 - D)] - E_shown[log D], by half, D the chance that a step is demonstrated (line 4)."""
         return self.discriminator.losses(self.standardised(batch), batch.extra[SHOWN].bool(), self.penalty)
 
     def reward(self, steps: Batch) -> Tensor:
-        """Step 5: what the policy is to gain, (B,)."""
+        """What the policy is to gain, (B,) (line 5)."""
         logit = self.discriminator(self.standardised(steps))
         return imitation_reward(logit.clamp(-self.largest, self.largest), self.form)
 

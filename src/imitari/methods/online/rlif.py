@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from imitari.core.demos import Demos
-from imitari.core.errors import UserError
 from imitari.core.task import Task
 from imitari.learn.actor_critic import SoftSettings
 from imitari.learn.agent import Agent
@@ -60,8 +59,7 @@ class InterventionsAsReward(SoftSettings, Watched):
 
     def fit(self, demos: Demos | None, run: Run, task: Task | None = None) -> Agent:
         """Acts under the intervener and learns; demonstrations need no reward, and may be missing."""
-        if task is None:
-            raise UserError("method 'rlif' acts while it learns: give --task")
+        task = self.acting_in(task)
         judge_for = judge_named(self.judge, task, run, self.judge_steps) if self.intervener == "value" else None
         supervisor = intervener(self, task, judge_for, run.seed)
         labels = Blame(self.gamma, self.blame_window, self.store_inside, self.ending)

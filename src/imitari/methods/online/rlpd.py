@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from imitari.core.demos import Demos
-from imitari.core.errors import UserError
 from imitari.core.task import Task
 from imitari.learn.actor_critic import SoftSettings
 from imitari.learn.agent import Agent
@@ -63,6 +62,4 @@ class PriorData(SoftSettings):
 
     def fit(self, demos: Demos | None, run: Run, task: Task | None = None) -> Agent:
         """Acts and learns; without demonstrations from the replay alone."""
-        if task is None:
-            raise UserError("method 'rlpd' acts while it learns: give --task")
-        return fit_offpolicy(self, demos, run, task)
+        return fit_offpolicy(self, demos, run, self.acting_in(task))

@@ -6,8 +6,8 @@ NSAM (Mordoch, Juba & Stern 2023) and NSAM(+p), the offline system of Benyamin e
 Learning, Action Model Learning, and Numeric Planning for Tackling Complex Tasks" (arXiv 2502.13006), sections A to E.
 Its guarantee and differences from the released code stand in `plan.action_models`. Differs otherwise: the planner is
 ENHSP or our own search in the place of Metric-FF; plans are checked by our own simulator (`plan.validation`); monomials
-of higher degree as columns are not there. The paper's online method is `ramp`; of its offline baselines cloning (`bc`)
-and the deep Q-network (`offline_dqn`) are there (no GAIL).
+of higher degree as columns are not there. The paper's online method is `ramp`; its offline baselines are `bc`, `gail`
+and `offline_dqn`.
 """
 
 from __future__ import annotations
