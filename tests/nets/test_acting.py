@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from imitari.nets.acting import LEAST_PRODUCTS, LEAST_WEIGHTS, MOST_ROWS, Linear, fix
+from imitari.nets.acting import LEAST_PRODUCTS, LEAST_WEIGHTS, MOST_BENT, MOST_ROWS, Linear, direct, fix, gelu_, joined
+from imitari.nets.causal import CausalTransformer
 from imitari.nets.denoiser import ChunkMLP
 from imitari.nets.diffusion import Flow, NoiseDiffusion, Process, ScoreDiffusion
-from imitari.nets.transformer import ChunkTransformer
+from imitari.nets.transformer import Attention, ChunkTransformer, Layer, Transformer
 from imitari.nets.unet import ChunkUNet
 
 SIDE = 400
@@ -135,3 +137,107 @@ def test_a_path_of_levels_gives_what_single_levels_give(process: Process, net: A
         expected = process.sample(lambda x, level: net(x, level, condition), noise)
         along = process.sample(net.eval().along(process.path, condition), noise)
     assert torch.allclose(along, expected, atol=1e-4, rtol=1e-4)
+
+
+LARGE = 240  # of this width, keys and values are laid out and the other layers are not
+
+
+def _to_itself(**kind: Any) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
+    return lambda net, x, _: net(x, x, **kind)
+
+
+def _in_two(net: CausalTransformer, x: Tensor, _: Tensor) -> Tensor:
+    cache = net.cache(x.shape[1])
+    return torch.cat([net.features(piece, cache=cache) for piece in (x[:, :2], x[:, 2:])], 1)
+
+
+ATTENDING: dict[str, tuple[nn.Module, Callable[[Any, Tensor, Tensor], Tensor]]] = {
+    "attention": (Attention(16, 2), _to_itself()),
+    "causal attention": (Attention(16, 2), _to_itself(causal=True)),
+    "attention of a large width": (Attention(LARGE, 2), _to_itself()),
+    "attention to a memory": (Attention(16, 2), lambda net, x, memory: net(x, memory)),
+    "attention with norms": (Attention(16, 2, normed=True), _to_itself()),
+    "attention with norms to a memory": (Attention(16, 2, normed=True), lambda net, x, memory: net(x, memory)),
+    "layers": (Transformer(16, 2, 2, 32), lambda net, x, _: net(x)),
+    "masked layers": (Transformer(16, 2, 2, 32), lambda net, x, _: net(x, mask=torch.arange(x.shape[1])[None] < 2)),
+    "layers with norms behind": (Transformer(16, 2, 2, 32, first=False), lambda net, x, _: net(x)),
+    "layers with a memory": (Transformer(16, 2, 2, 32, cross=True), lambda net, x, memory: net(x, memory)),
+    "the same with norms behind": (
+        Transformer(16, 2, 2, 32, cross=True, first=False), lambda net, x, memory: net(x, memory)
+    ),
+    "layers of a large width": (Transformer(LARGE, 2, 1, 480, cross=True), lambda net, x, memory: net(x, memory)),
+    "a causal transformer": (CausalTransformer(0, 16, 2, 2, 9), lambda net, x, _: net.features(x)),
+    "a turned one with a cache": (CausalTransformer(0, 16, 2, 2, 9, rotary=True), _in_two),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", ATTENDING)
+def test_fixed_attention_gives_what_it_gives_otherwise(name: str, count: int) -> None:
+    torch.manual_seed(0)
+    net, call = ATTENDING[name]
+    net = copy.deepcopy(net).eval()
+    with torch.no_grad():
+        for weight in net.parameters():  # norms and biases too
+            weight.add_(torch.randn_like(weight) / weight.shape[-1] ** 0.5)
+    width = LARGE if "large" in name else 16
+    x, memory = torch.randn(count, 5, width), torch.randn(count, 3, width)
+    expected = call(net, x, memory)
+    parts = [part for part in net.modules() if isinstance(part, (Attention, Layer))]
+    assert not any(part._kept for part in parts)
+    fix(net, count)
+    with torch.inference_mode():
+        for _ in range(2):
+            assert torch.allclose(call(net, x, memory), expected, atol=1e-5)
+    assert all(part._kept for part in parts)
+    with torch.no_grad():  # what was kept may have been made in inference mode
+        assert torch.allclose(call(net, x, memory), expected, atol=1e-5)
+        for weight in net.parameters():
+            weight.mul_(0.9)
+        found = call(net, x, memory)
+    changed = call(net, x, memory)  # wants gradients, which ends that anything is kept
+    assert changed.requires_grad
+    assert not any(part._kept for part in parts)
+    assert torch.allclose(found, changed, atol=1e-5)
+    assert not torch.allclose(changed, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_begins_without_a_memory_is_begun_once_for_all(count: int, first: bool) -> None:
+    torch.manual_seed(0)
+    body = Transformer(16, 2, 2, 32, cross=True, first=first).eval()
+    layer = body.layers[0]
+    assert isinstance(layer, Layer)
+    x, memory = torch.randn(1, 5, 16), torch.randn(count, 3, 16)
+    with torch.inference_mode():
+        expected = body(x.expand(count, -1, -1), memory)
+        assert torch.allclose(body.finish(layer.begin(x).over(count), memory), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, MOST_BENT // 100, MOST_BENT // 100 + 1])
+def test_gelu_in_place_is_gelu(rows: int) -> None:
+    x = torch.linspace(-6, 6, rows * 100).view(rows, 100)
+    expected = functional.gelu(x.double())
+    with torch.inference_mode():
+        found = gelu_(x)
+        assert found is x
+    assert torch.allclose(found.double(), expected, atol=1e-6)
+
+
+def test_functions_of_weights_follow_what_is_written() -> None:
+    torch.manual_seed(0)
+    x, small, norm = torch.randn(3, 8), Linear(8, 4), nn.LayerNorm(8)
+    bare = nn.LayerNorm(8, elementwise_affine=False)
+    steps = [direct(small), direct(norm), direct(bare)]
+    with torch.no_grad():
+        for weight in (*small.parameters(), *norm.parameters()):
+            weight.add_(1)
+        for module, step in zip((small, norm, bare), steps, strict=True):
+            assert step is not module
+            assert torch.allclose(step(x), module(x), atol=1e-6)
+    large, other = Linear(SIDE, SIDE), nn.Tanh()
+    assert direct(other) is other
+    if large.large:
+        assert direct(large) is large
+        assert joined(small, large) is None

@@ -197,7 +197,7 @@ def test_kept_networks_give_the_same_chunk(shared: bool, bias: bool, noise: Nois
     fix(net, 7)
     plain, kept = sampled(net, cached=False), sampled(net, cached=True)
     assert torch.allclose(plain, kept, atol=1e-5)
-    assert len(net.keep(dict, *net._routing())) == 1  # pyright: ignore[reportPrivateUsage]
+    assert len(net.keep(dict, net._routing)) == 1  # pyright: ignore[reportPrivateUsage]
     usage = net.usage(PROCESS.path)
     assert usage.shape == (2, STEPS, 4)
     assert torch.allclose(usage.sum(-1), torch.ones(2, STEPS))

@@ -93,9 +93,7 @@ class Agent:
         self._half = self.precision == "bf16" and self.device.type == "cpu" and native_bf16("cpu")
         self._scale = DeviceScaler(scaler, spec, self.device)
         self._saved: dict[str, Any] | None = None
-        low, high = spec.action.low, spec.action.high
-        bounded = spec.action.kind == "number" and low is not None and high is not None
-        self._box = (np.asarray(low), np.asarray(high)) if bounded else None
+        self._box = _box(spec.action)
 
     def seeing_through(self, eyes: Eyes) -> Agent:
         """The same agent with eyes of its own; it was trained on what they give."""
@@ -182,10 +180,9 @@ class Agent:
         return action
 
     def _bounded(self, action: Array) -> Array:
-        feature = self.spec.action
         if self._box:
-            action = np.clip(action, *self._box)
-        return action.astype(np.dtype(feature.dtype))
+            action = np.minimum(np.maximum(action, self._box[0]), self._box[1])
+        return action.astype(self.spec.action.dtype, copy=False)
 
     def check(self, spec: Spec, where: str) -> None:
         """Raises UserError when the agent cannot act on observations and actions of `spec`."""
@@ -281,6 +278,15 @@ class Agent:
                 "beside it: something was changed after training; restore the folder or train again"
             )
         return agent
+
+
+def _box(action: Feature) -> tuple[Array, Array] | None:
+    """Bounds of numeric actions, in their own type where that is a float: another would copy what it bounds."""
+    if action.kind != "number" or action.low is None or action.high is None:
+        return None
+    kind = np.dtype(action.dtype)
+    low, high = (np.asarray(bound, kind if kind.kind == "f" else np.float64) for bound in (action.low, action.high))
+    return low, high
 
 
 def _parsed(path: Path) -> tuple[dict[str, Any], Method, Scaler, Spec, Eyes | None]:

@@ -55,7 +55,7 @@ class NumberEncoder(nn.Module):
         parts: list[Tensor] = []
         for key, (dimensions, size) in self.sizes.items():
             value = obs[key]
-            flat = value.reshape(*value.shape[: value.ndim - dimensions], size)
+            flat = value if dimensions == 1 else value.reshape(*value.shape[: value.ndim - dimensions], size)
             if key in self.coded:
                 parts.append(self._indicators(key, flat))
             elif key in self.turning:
@@ -172,7 +172,8 @@ class ObsTokens(nn.Module):
         """Scaled observations name -> (B, H, *shape) to (B, count, width), positions added."""
         parts = [self.project(self.numbers(obs)).unsqueeze(-2)] if self.project else []
         parts += [encoder(obs[key]) for key, encoder in zip(self.cameras, self.images, strict=True)]
-        return (torch.cat([part.float() for part in parts], -2) + self.position).flatten(1, 2)
+        tokens = torch.cat([part.float() for part in parts], -2) if len(parts) > 1 else parts[0].float()
+        return (tokens + self.position).flatten(1, 2)
 
 
 def _refuse_nothing(width: int) -> None:

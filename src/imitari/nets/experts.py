@@ -325,7 +325,7 @@ class ExpertTransformer(Fixed):
         """`forward` for calls at each of the `levels` (S,), in this order, with fused experts where that can be."""
         if not self.cachable or not self.cache or not self.fixed:
             return lambda noisy, level: self(noisy, level, condition)
-        kept, path = self.keep(dict[tuple[float, ...], list[Pass]], *self._routing()), tuple(levels.tolist())
+        kept, path = self.keep(dict[tuple[float, ...], list[Pass]], self._routing), tuple(levels.tolist())
         if path not in kept:
             kept[path] = self._prepared(levels)
         passes = iter(kept[path])

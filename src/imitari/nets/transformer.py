@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from imitari.nets.acting import Linear
+from imitari.nets.acting import Fixed, Linear, direct, gelu_, joined
 from imitari.nets.denoiser import Along, LevelEmbedding
 from imitari.nets.norms import RMSNorm
 
 # Queries and keys (B, heads, N, W / heads) to the same with their positions turned into them.
 Turn = Callable[[Tensor], Tensor]
+# A layer or a norm: a module, or a function that does the same.
+Step = Callable[[Tensor], Tensor]
 
 
 class Past:
@@ -44,7 +46,20 @@ class Past:
             self._kept = self._kept[:, rows]
 
 
-class Attention(nn.Module):
+class Projections(NamedTuple):
+    """The linear layers of an attention.
+
+    Attributes:
+        together: query, key and value of a sequence's attention to itself as one, where that is kept.
+    """
+
+    query: Step
+    key_value: Step
+    out: Step
+    together: Step | None = None
+
+
+class Attention(Fixed):
     """Multi-head attention of one sequence to another.
 
     Args:
@@ -79,19 +94,58 @@ class Attention(nn.Module):
             turn: puts positions into queries and keys.
             past: what was read before; this memory is added to it, and M counts both.
         """
-        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        key, value = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        if self.norms is not None:
-            query, key = self.norms[0](query), self.norms[1](key)
+        through = self._projections()
+        if through.together is not None and x is memory:
+            query, key, value = self._split(through.together(x), 3)
+            query = self._normed(query, 0)
+        else:
+            query = self._asked(x, through)
+            key, value = self._split(through.key_value(memory), 2)
+        key = self._normed(key, 1)
         if turn is not None:
             query, key = turn(query), turn(key)
         if past is not None:
             key, value = past.extend(key, value)
         if mask is not None:
             mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
+        return through.out(self._seen(query, key, value, mask, causal))
+
+    def ask(self, x: Tensor) -> Tensor:
+        """The queries (B, heads, N, W / heads) of (B, N, W)."""
+        return self._asked(x, self._projections())
+
+    def answer(self, query: Tensor, memory: Tensor) -> Tensor:
+        """`forward` of a sequence that asked (`ask`) already, without what is said there in further arguments."""
+        through = self._projections()
+        key, value = self._split(through.key_value(memory), 2)
+        return through.out(self._seen(query, self._normed(key, 1), value))
+
+    def _asked(self, x: Tensor, through: Projections) -> Tensor:
+        return self._normed(through.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2), 0)
+
+    def _split(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """(B, N, parts W) to as many (B, heads, N, W / heads)."""
+        return projected.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _normed(self, x: Tensor, number: int) -> Tensor:
+        return x if self.norms is None else self.norms[number](x)
+
+    def _projections(self) -> Projections:
+        if self.fixed:
+            return self.keep(self._kept_projections)
+        return Projections(self.query, self.key_value, self.out)
+
+    def _kept_projections(self) -> Projections:
+        each = direct(self.query), direct(self.key_value), direct(self.out)
+        return Projections(*each, joined(self.query, self.key_value))
+
+    def _seen(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """(B, heads, N, W / heads) and (B, heads, M, W / heads) to (B, N, W)."""
         # On CPUs the backward pass of the fused kernel takes twice the time of the plain formula in bfloat16, and less
         # than half of it in float32.
-        plain = x.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled()
+        plain = torch.is_grad_enabled() and query.dtype == torch.bfloat16 and query.device.type == "cpu"
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             seen = functional.scaled_dot_product_attention(
                 query,
@@ -101,10 +155,23 @@ class Attention(nn.Module):
                 dropout_p=self.dropout if self.training else 0.0,
                 is_causal=causal,
             )
-        return self.out(seen.transpose(1, 2).flatten(2))
+        return seen.transpose(1, 2).flatten(2)
 
 
-class Layer(nn.Module):
+class Begun(NamedTuple):
+    """A sequence (B, N, W) behind a layer's self-attention, and its queries to a memory where there is one."""
+
+    x: Tensor
+    query: Tensor | None
+
+    def over(self, count: int) -> Begun:
+        """The same for `count` samples, begun with one."""
+        if count == 1:
+            return self
+        return Begun(self.x.expand(count, -1, -1), None if self.query is None else self.query.expand(count, -1, -1, -1))
+
+
+class Layer(Fixed):
     """Self-attention, attention to a memory (where there is one), and two linear layers, each with a skip.
 
     Args:
@@ -146,32 +213,45 @@ class Layer(nn.Module):
         causal: bool = False,
         turn: Turn | None = None,
         past: Past | None = None,
-    ) -> Tensor:
-        """The part that does not depend on the memory: self-attention."""
-        norm = self.norms[0]
-        inside = norm(x) if self.first else x
-        return self._joined(x, self.own(inside, inside, mask, causal, turn, past), norm)
+    ) -> Begun:
+        """The part that does not depend on the memory: self-attention, and what it asks the memory then."""
+        norms, _ = self._steps()
+        inside = norms[0](x) if self.first else x
+        x = self._joined(x, self.own(inside, inside, mask, causal, turn, past), norms[0])
+        if self.other is None:
+            return Begun(x, None)
+        return Begun(x, self.other.ask(norms[1](x) if self.first else x))
 
-    def finish(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
+    def finish(self, begun: Begun, memory: Tensor | None = None) -> Tensor:
         """What comes after `begin`."""
-        if self.other is not None and memory is not None:
-            norm = self.norms[1]
-            x = self._joined(x, self.other(norm(x) if self.first else x, memory), norm)
-        norm = self.norms[-1]
-        return self._joined(x, self._widened(norm(x) if self.first else x), norm)
+        norms, widened = self._steps()
+        x, query = begun
+        if self.other is not None and query is not None and memory is not None:
+            x = self._joined(x, self.other.answer(query, memory), norms[1])
+        return self._joined(x, widened(norms[-1](x) if self.first else x), norms[-1])
 
-    def _widened(self, x: Tensor) -> Tensor:
-        if self.training or torch.is_grad_enabled():
-            return self.linear(x)
-        inlet, _, _, outlet = self.linear  # at one sample, calls that do nothing are a tenth of the time
-        return outlet(torch.ops.aten.gelu_(inlet(x)))  # in place: wide tensors cost more to allocate than to bend
+    def _steps(self) -> tuple[list[Step], Step]:
+        """The norms, and the linear layers with what is between them."""
+        if self.fixed:
+            return self.keep(self._kept_steps, list)  # of no weights as they are: they hold the weights themselves
+        linear = self.linear if self.training or torch.is_grad_enabled() else _bent(self.linear[0], self.linear[-1])
+        return list(self.norms), linear
 
-    def _joined(self, x: Tensor, added: Tensor, norm: nn.Module) -> Tensor:
+    def _kept_steps(self) -> tuple[list[Step], Step]:
+        return [direct(norm) for norm in self.norms], _bent(direct(self.linear[0]), direct(self.linear[-1]))
+
+    def _joined(self, x: Tensor, added: Tensor, norm: Step) -> Tensor:
         x = x + (self.drop(added) if self.training else added)
         return x if self.first else norm(x)
 
 
-class Transformer(nn.Module):
+def _bent(inlet: Step, outlet: Step) -> Step:
+    """Two linear layers with GELU between them, where nothing needs gradients: in place, since wide tensors cost more
+    to allocate than to bend."""
+    return lambda x: outlet(gelu_(inlet(x)))
+
+
+class Transformer(Fixed):
     """Layers one after the other, with a norm at the end where they normalise their inputs."""
 
     def __init__(
@@ -193,15 +273,18 @@ class Transformer(nn.Module):
     ) -> Tensor:
         for layer in self.layers:
             x = layer(x, memory, mask, causal)
-        return self.norm(x)
+        return self._last()(x)
 
-    def finish(self, begun: Tensor, memory: Tensor) -> Tensor:
+    def finish(self, begun: Begun, memory: Tensor) -> Tensor:
         """`forward` of a sequence with which the first layer has begun (`Layer.begin`)."""
         first, *others = self.layers
         x = cast(Layer, first).finish(begun, memory)
         for layer in others:
             x = layer(x, memory)
-        return self.norm(x)
+        return self._last()(x)
+
+    def _last(self) -> Step:
+        return self.keep(lambda: direct(self.norm), list) if self.fixed else self.norm
 
 
 def positions(count: int, width: int) -> Tensor:

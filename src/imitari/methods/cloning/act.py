@@ -131,8 +131,10 @@ class Chunker(Fixed, Learner):
             tokens = torch.cat([style.unsqueeze(1).to(tokens.dtype), tokens], 1)
         memory = self.encoder(tokens)
         if self.fixed:
-            begun = self.keep(lambda: self._first.begin(self.queries[None]), self.queries, *self._first.parameters())
-            return self.outlet(self.decoder.finish(begun.expand(len(tokens), -1, -1), memory))
+            begun = self.keep(
+                lambda: self._first.begin(self.queries[None]), lambda: [self.queries, *self._first.parameters()]
+            )
+            return self.outlet(self.decoder.finish(begun.over(len(tokens)), memory))
         return self.outlet(self.decoder(self.queries.expand(len(tokens), -1, -1), memory))
 
     @property
