@@ -113,64 +113,65 @@ def labelled_right(run: ArmRun, agent: Agent) -> list[Outcome]:
 
 # The frames beside a step say what was done here; more of them, or attention, fit twenty episodes by heart.
 FRAMES: dict[str, Any] = {"window": 8, "blocks": 0, "kernel": 3}
-INVERSE: dict[str, Any] = {**FRAMES, "steps": 900, "batch": 8, "schedule": "cosine"}
-POLICY: dict[str, Any] = {"steps": 800, "batch": 24, "schedule": "cosine"}
+TINY: dict[str, Any] = {"channels": [4, 8], "filters": 4, "width": 16, "heads": 2, "blocks": 1, "window": 6}
+CRITERIA = (
+    Level("vpt", at_least=0.75),
+    Level("labelled", at_most=0.15),
+    NotWorse("vpt", "true", margin=0.2),
+    Level(SEEN, at_least=0.95),
+    Level(PAST, at_most=0.75),
+)
+
+
+def arms(inverse: dict[str, Any], policy: dict[str, Any]) -> dict[str, Arm]:
+    """Settings of the inverse model and of the policy, both as for training alone."""
+    inverse = {**FRAMES, **inverse, "schedule": "cosine"}
+    policy = {**policy, "schedule": "cosine"}
+    within = {f"inverse_{key}": inverse[key] for key in ("steps", "batch", "lr")}
+    return {
+        "vpt": Arm("vpt", {**FRAMES, **within, **policy}, SIZE),
+        "labelled": Arm("vpt", {**policy, "labels": "true"}, SIZE),
+        "true": Arm("vpt", {**policy, "labels": "true"}, SIZE),
+        SEEN: Arm("inverse_dynamics", inverse, SIZE),
+        PAST: Arm("inverse_dynamics", {**inverse, "context": "past"}, SIZE),
+    }
 
 
 def videos(labelled: int, count: int = 2_000) -> dict[str, int]:
     return {"labelled": labelled, "videos": count}
 
 
-TINY: dict[str, Any] = {"channels": [4, 8], "filters": 4, "width": 16, "heads": 2, "blocks": 1, "window": 6}
-FULL = Budget(range(10), 200, videos(20), minutes=150)
+def budgets(quick: Budget) -> dict[str, Budget]:
+    """The quick one, a smoke test, and the specification's, which also asks how many labelled episodes it takes."""
+    short = {**TINY, "steps": 4, "batch": 4}
+    smoke = dict.fromkeys(("labelled", "true", SEEN, PAST), short)
+    smoke["vpt"] = {**short, "inverse_steps": 4, "inverse_batch": 4}
+    full = Budget(range(10), 200, videos(20), minutes=150)
+    return {
+        "smoke": Budget(range(2), 3, videos(2, 2), smoke, minutes=0.3),
+        "quick": quick,
+        "full": full,
+        **{f"full_{count}": replace(full, demos=videos(count)) for count in (5, 10, 50)},
+    }
+
 
 CLAIM = Claim(
     paper="Baker et al. 2022, Video PreTraining (VPT): Learning to Act by Watching Unlabeled Online Videos",
     sentence="From 20 episodes with actions and 2,000 without, an inverse model that sees the future and cloning of "
     "what it infers give a policy almost as good as one cloned from all true actions; the 20 episodes alone give none.",
-    arms={
-        "vpt": Arm("vpt", {**FRAMES, "inverse_steps": 900, "inverse_batch": 8, **POLICY}, SIZE),
-        "labelled": Arm("vpt", {**POLICY, "labels": "true"}, SIZE),
-        "true": Arm("vpt", {**POLICY, "labels": "true"}, SIZE),
-        SEEN: Arm("inverse_dynamics", INVERSE, SIZE),
-        PAST: Arm("inverse_dynamics", {**INVERSE, "context": "past"}, SIZE),
-    },
-    task="minigrid/BabyAI-UnlockPickup-v0",
-    criteria=(
-        Level("vpt", at_least=0.75),
-        Level("labelled", at_most=0.15),
-        NotWorse("vpt", "true", margin=0.2),
-        Level(SEEN, at_least=0.95),
-        Level(PAST, at_most=0.75),
-    ),
-    budgets={
-        "smoke": Budget(
-            range(2),
-            3,
-            videos(2, 2),
-            {
-                "vpt": {**TINY, "inverse_steps": 4, "inverse_batch": 4, "steps": 4, "batch": 4},
-                "labelled": {**TINY, "steps": 4, "batch": 4},
-                "true": {**TINY, "steps": 4, "batch": 4},
-                SEEN: {**TINY, "steps": 4, "batch": 4},
-                PAST: {**TINY, "steps": 4, "batch": 4},
-            },
-            minutes=0.3,
-        ),
-        "quick": Budget(range(3), 200, videos(20), minutes=15),
-        "full": FULL,
-        **{f"full_{count}": replace(FULL, demos=videos(count)) for count in (5, 10, 50)},
-    },
+    arms=arms({"steps": 1_000, "batch": 8, "lr": 3e-3}, {"steps": 1_200, "batch": 24, "lr": 3e-3}),
+    task="orders/3",
+    criteria=CRITERIA,
+    budgets=budgets(Budget(range(5), 200, videos(20), minutes=15)),
     metric="total",
     run_arm=run_arm,
-    options={"pixels": 56},
-    notes="Settings were tuned on seeds 1000 and 1001 for the model that sees the future; the model of the past has "
-    "the same. Labels right there, future seen and not: 98.3 and 98.1 % against 79.8 and 77.4 % with a kernel "
-    "of 3 frames, 96.0 and 95.7 % against 75.6 and 78.4 % with 5, 97.7 and 97.1 % against 74.0 and 76.0 % "
-    "with 3 frames and two blocks of attention over 16 (500 steps). On seed 1000 the policy from 20 episodes "
-    "alone solved 72 % of 200 starts, and 46 % of those of BlockedUnlockPickup, a harder level, within as "
-    "many steps: the bot is that predictable. So neither the criterion on that policy nor the one on the "
-    "model of the past was expected to hold. Both are the specification's, and were kept. A bot "
-    "that hesitates, harder levels and rooms to be explored were tried on tuning seeds (page of the method): where the "
-    "20 episodes alone are worth little, the true actions of 2,000 are not enough either, or labels are less right.",
+    notes="The world is ours and stands for what the paper argues from: two frames show what was done, while what will "
+    "be done depends on what is wanted, which takes many episodes to learn. The specification's own level, "
+    "BabyAI-UnlockPickup, is claim vpt_babyai: a bot that goes about it so alike that 20 episodes alone solve 70 "
+    "%. The criteria are the same. On tuning seed 1000 (200 starts): from inferred labels 92 %, from all true "
+    "actions 98 %, from the 20 episodes alone 0.5 %; labels right in 98 % with the future and 50 % with the past "
+    "alone, with a rate of 1e-3 in the place of 3e-3 96 and 54 %. Tried before, seed 1000, 1,200 updates: a floor "
+    "that shows the wanted colour on a card above it alone, in six colours and in eighteen kinds, is not learned "
+    "from all true actions in 800 updates (2 % at most; 45 % in 2,400); policies with a rate of 1e-3 solve 67 % "
+    "where 3e-3 gives 91 %.",
 )
