@@ -86,6 +86,7 @@ def test_ledger_shows_what_was_recorded(
     assert main(["ledger", "--results", str(tmp_path), "--out", str(tmp_path / "ledger.md")]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("two_sided"))
     assert "holds" in line
+    assert "1 of 1" in line
     assert "+85 [+60, +95]" in line
     page = (tmp_path / "ledger.md").read_text()
     assert "| two_sided |" in page
@@ -119,7 +120,7 @@ def _verdict(holds: bool) -> dict[str, Any]:
         "criteria": [
             {
                 "kind": "difference", "arms": ["flow", "regression"], "estimate": 0.85, "low": 0.6, "high": 0.95,
-                "needs": "> 0.3", "margin": 0.3, "holds": holds,
+                "level": 0.95, "needs": "> 0.3", "margin": 0.3, "holds": holds,
             }
         ],
         "arms": {"flow": {"mean": 0.85, "low": 0.7, "high": 0.95, "seeds": seeds}},

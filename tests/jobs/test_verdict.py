@@ -36,6 +36,31 @@ def both() -> dict[str, list[Outcome]]:
     return {"good": outcomes("good", good), "poor": outcomes("poor", poor)}
 
 
+def test_what_is_not_met_is_refuted_only_where_the_whole_interval_lies_beyond_the_bound() -> None:
+    (found,) = judge([Difference("good", "poor")], both())
+    middle = found.estimate
+    for criterion, refuted in (
+        (Difference("good", "poor", middle), False),
+        (Difference("good", "poor", found.high), True),
+        (NotWorse("poor", "good", middle), False),
+        (NotWorse("poor", "good", found.low), True),
+    ):
+        (one,) = judge([criterion], both())
+        assert not one.holds
+        assert one.refuted == refuted
+        assert ("REFUTED" if refuted else "NOT shown") in one.sentence("success")
+    whole = judge([Level("good", at_least=0.0)], both())[0]
+    for level, refuted in (
+        (Level("good", at_least=np.nextafter(whole.high, 2)), True),
+        (Level("good", at_least=whole.high), False),
+        (Level("good", at_most=np.nextafter(whole.low, -1)), True),
+        (Level("good", at_most=whole.low), False),
+        (Level("good", at_least=0.0, at_most=np.nextafter(whole.low, -1)), True),
+    ):
+        (one,) = judge([level], both())
+        assert (one.holds, one.refuted) == (False, refuted)
+
+
 def test_a_clear_difference_holds_and_its_reverse_does_not() -> None:
     forward = judge([Difference("good", "poor", 0.2)], both())[0]
     backward = judge([Difference("poor", "good", 0.0)], both())[0]
@@ -76,7 +101,7 @@ def test_over_seeds_takes_one_number_a_seed() -> None:
     assert found.holds
     assert found.arms == ("good", "poor")
     assert not judge([OverSeeds("a gap", ("good", "poor"), of, at_least=found.low + 1e-9)], both())[0].holds
-    assert found.sentence(100) == found.sentence(1)  # no rate: not written in points
+    assert found.sentence("success") == found.sentence("total")  # no rate: not written in points
     with pytest.raises(UserError, match="no finite number"):
         judge([OverSeeds("nothing", ("good",), lambda arms: float("nan"))], both())
 

@@ -130,7 +130,7 @@ def value_of(method: str, field: str, text: str, word: str) -> Any:
 
 def say(verdict: dict[str, Any], out: Path) -> None:
     """The verdict in a few lines."""
-    from imitari.jobs.verdict import OVER_SEEDS
+    from imitari.jobs.verdict import finding_of
 
     rate = verdict["metric"] == "success"
     print(f"{verdict['claim']}: {verdict['sentence']}")
@@ -142,10 +142,7 @@ def say(verdict: dict[str, Any], out: Path) -> None:
             each = ", ".join(f"{seed[verdict['metric']]:.4g}" for seed in arm["seeds"].values())
             print(f"  {name}: {arm['mean']:.4g} [{arm['low']:.4g}, {arm['high']:.4g}]   ({each} by training seed)")
     for found in verdict["criteria"]:
-        scale, unit = (100, " points") if rate and found["kind"] != OVER_SEEDS else (1, "")
-        numbers = f"{found['estimate'] * scale:+.3g} [{found['low'] * scale:+.3g}, {found['high'] * scale:+.3g}]{unit}"
-        met = "met" if found["holds"] else "NOT met"
-        print(f"  {found.get('words') or ' - '.join(found['arms'])}: {numbers}; needs {found['needs']}: {met}")
+        print(f"  {finding_of(found).sentence(verdict['metric'])}")
     word = "HOLDS" if verdict["holds"] else "DOES NOT HOLD"
     print(
         f"{word} at 95 % over {len(verdict['seeds'])} training seeds and {verdict['starts']['count']} paired starts "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from imitari.core import registry
 from imitari.core.errors import UserError
 from imitari.jobs.claim import FOLDER
+from imitari.jobs.verdict import Finding, finding_of
 
 MOST_EFFECTS = 3
-HEADS = ("claim", "verdict", "effect", "budget", "minutes", "commit")
+HEADS = ("claim", "verdict", "lines met", "effect", "budget", "minutes", "commit")
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,14 @@ class Row:
     claim: str
     description: str
     verdict: str
+    met: str = ""
     effect: str = ""
     budget: str = ""
     minutes: str = ""
     commit: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        return self.claim, self.verdict, self.effect, self.budget, self.minutes, self.commit
+        return self.claim, self.verdict, self.met, self.effect, self.budget, self.minutes, self.commit
 
 
 def ledger(results: Path) -> list[Row]:
@@ -52,6 +55,7 @@ def _row(entry: registry.Entry, path: Path) -> Row:
             entry.name,
             entry.description,
             "holds" if data["holds"] else "does not hold",
+            met([finding_of(found) for found in data["criteria"]]),
             effects(data["criteria"], data["metric"]),
             f"{data['budget']}, {len(data['seeds'])} x {data['starts']['count']}",
             f"{data['minutes']:.1f}",
@@ -59,6 +63,15 @@ def _row(entry: registry.Entry, path: Path) -> Row:
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is damaged ({error!r}): run `imitari claim {entry.name} --record` again") from error
+
+
+def met(findings: Sequence[Finding]) -> str:
+    """How many criteria are met, refuted, and neither: "6 of 8, 1 refuted, 1 not shown"."""
+    refuted = sum(found.refuted for found in findings)
+    open_ = sum(not found.holds and not found.refuted for found in findings)
+    parts = [f"{sum(found.holds for found in findings)} of {len(findings)}"]
+    parts += [f"{number} {word}" for number, word in ((refuted, "refuted"), (open_, "not shown")) if number]
+    return ", ".join(parts)
 
 
 def effects(criteria: list[dict[str, Any]], metric: str) -> str:
@@ -91,9 +104,10 @@ def markdown(rows: list[Row]) -> str:
     head = f"| {' | '.join(HEADS)} | says |\n|{'---|' * (len(HEADS) + 1)}"
     body = "\n".join(f"| {' | '.join(row.cells())} | {row.description} |" for row in rows)
     why = (
-        "Every claim, and what was seen when it was run. Effect: the difference that the claim is about, with its 95 % "
-        "interval over training seeds and paired starts, in percentage points for success rates. Budget: its name, "
-        "training seeds x evaluation starts. Minutes: of one core, all jobs together. "
-        "Written by `imitari ledger --out`."
+        "Every claim, and what was seen when it was run. Lines are its criteria: one that is not met is refuted where "
+        "its whole interval lies beyond the bound, and not shown where the interval reaches over it. Effect: what "
+        "the first lines are about, with its 95 % interval over training seeds and paired starts, in percentage points "
+        "for success rates. Budget: its name, training seeds x evaluation starts. Minutes: of one core, all jobs "
+        "together. Written by `imitari ledger --out`."
     )
     return f"# Ledger\n\n{why}\n\n{head}\n{body}\n"

@@ -25,7 +25,7 @@ from imitari.evaluate.summary import ways_row
 from imitari.jobs import circumstances
 from imitari.jobs.evaluation import OUTCOMES
 from imitari.jobs.folder import DONE, read_json
-from imitari.jobs.verdict import Finding
+from imitari.jobs.verdict import finding_of
 
 REPORT = "report.html"
 FILMS = 5  # starts shown for each arm
@@ -125,14 +125,9 @@ def _claim_circumstances(verdict: dict[str, Any]) -> list[tuple[str, str]]:
         ("training seeds", ", ".join(map(str, verdict["seeds"]))),
         ("evaluation starts", f"{starts['first']} to {starts['first'] + starts['count'] - 1}, none seen in training"),
         ("core minutes", str(verdict["minutes"])),
-        *(("criterion", _sentence(found, verdict["metric"])) for found in verdict["criteria"]),
+        *(("criterion", finding_of(found).sentence(verdict["metric"])) for found in verdict["criteria"]),
         *_surroundings(verdict["machine"], verdict["versions"], verdict["commits"], verdict["date"]),
     ]
-
-
-def _sentence(found: dict[str, Any], metric: str) -> str:
-    values: dict[str, Any] = {**found, "arms": tuple(found["arms"])}
-    return Finding(**values).sentence(100 if metric == "success" else 1)
 
 
 def _surroundings(

@@ -36,6 +36,8 @@ class Finding:
         holds: whether it does.
         margin: the number that the criterion was written with.
         words: what the number is, where the arms alone do not say it.
+        refuted: whether the whole interval lies where it must not. What neither holds nor is refuted, more training
+            seeds may decide.
     """
 
     kind: str
@@ -48,13 +50,15 @@ class Finding:
     holds: bool
     margin: float | None
     words: str = ""
+    refuted: bool = False
 
-    def sentence(self, unit: float = 1.0) -> str:
-        """For people; `unit` 100 writes rates as points."""
-        unit = 1.0 if self.kind == OVER_SEEDS else unit
-        numbers = f"{self.estimate * unit:+.3g} [{self.low * unit:+.3g}, {self.high * unit:+.3g}]"
+    def sentence(self, metric: str) -> str:
+        """For people; success rates as points."""
+        unit, points = (100.0, " points") if metric == "success" and self.kind != OVER_SEEDS else (1.0, "")
+        numbers = f"{self.estimate * unit:+.3g} [{self.low * unit:+.3g}, {self.high * unit:+.3g}]{points}"
         what = self.words or " - ".join(self.arms)
-        return f"{what}: {numbers}, needs {self.needs}: {'met' if self.holds else 'NOT met'}"
+        came = "met" if self.holds else "REFUTED" if self.refuted else "NOT shown"
+        return f"{what}: {numbers}; needs {self.needs}: {came}"
 
 
 def judge(
@@ -101,9 +105,13 @@ def _finding(criterion: InTables, tables: Mapping[str, Any], limits: tuple[float
     first, second = criterion.arms
     found = crossed_interval(tables[second], tables[first], limits=limits)
     if isinstance(criterion, Difference):
-        return _pack("difference", criterion, found, f"> {criterion.margin:g}", found.low > criterion.margin)
+        return _beyond("difference", criterion, found, criterion.margin)
     assert isinstance(criterion, NotWorse)
-    return _pack("not worse", criterion, found, f"> {-criterion.margin:g}", found.low > -criterion.margin)
+    return _beyond("not worse", criterion, found, -criterion.margin)
+
+
+def _beyond(kind: str, criterion: Difference | NotWorse, found: Interval, bound: float) -> Finding:
+    return _pack(kind, criterion, found, f"> {bound:g}", found.low > bound, found.high <= bound)
 
 
 def _derived(criterion: Derived, tables: Mapping[str, Any]) -> Interval:
@@ -125,22 +133,22 @@ def _over_seeds(criterion: OverSeeds, outcomes: Mapping[str, Sequence[Outcome]])
 
 
 def _level(criterion: Level | Derived | OverSeeds, found: Interval) -> Finding:
-    parts, holds = [], True
+    parts, holds, refuted = [], True, False
     if criterion.at_least is not None:
         parts.append(f"at least {criterion.at_least:g}")
-        holds = holds and found.low >= criterion.at_least
+        holds, refuted = holds and found.low >= criterion.at_least, found.high < criterion.at_least
     if criterion.at_most is not None:
         parts.append(f"at most {criterion.at_most:g}")
-        holds = holds and found.high <= criterion.at_most
+        holds, refuted = holds and found.high <= criterion.at_most, refuted or found.low > criterion.at_most
     kind = "level" if isinstance(criterion, Level) else OVER_SEEDS if isinstance(criterion, OverSeeds) else "derived"
-    return _pack(kind, criterion, found, " and ".join(parts) or "nothing", holds)
+    return _pack(kind, criterion, found, " and ".join(parts) or "nothing", holds, refuted)
 
 
 def _always(criterion: Always, table: Any) -> Finding:
     """The share of outcomes that are 1, as it was seen."""
     share = float((table == 1).mean())
     words = f"share of {criterion.arm}, {table.size} outcomes (no interval)"
-    return Finding("derived", criterion.arms, share, share, share, 0.95, "all", share == 1, 1.0, words)
+    return Finding("derived", criterion.arms, share, share, share, 0.95, "all", share == 1, 1.0, words, share < 1)
 
 
 def _seen(criterion: Seen, table: Any) -> Finding:
@@ -149,11 +157,17 @@ def _seen(criterion: Seen, table: Any) -> Finding:
     least = criterion.seeds / len(table)
     words = f"share of seeds with {criterion.arm} at most {criterion.at_most:g} (no interval)"
     holds = share >= least
-    return Finding("derived", criterion.arms, share, share, share, 0.95, f"at least {least:.3g}", holds, least, words)
+    numbers = share, share, share, 0.95
+    return Finding("derived", criterion.arms, *numbers, f"at least {least:.3g}", holds, least, words, not holds)
 
 
 def _pack(
-    kind: str, criterion: Difference | NotWorse | Level | Derived | OverSeeds, found: Interval, needs: str, holds: bool
+    kind: str,
+    criterion: Difference | NotWorse | Level | Derived | OverSeeds,
+    found: Interval,
+    needs: str,
+    holds: bool,
+    refuted: bool,
 ) -> Finding:
     words = criterion.words if isinstance(criterion, Derived | OverSeeds) else ""
     if isinstance(criterion, Level | Derived | OverSeeds):
@@ -161,7 +175,7 @@ def _pack(
     else:
         margin = criterion.margin
     ends = found.estimate, found.low, found.high, found.level
-    return Finding(kind, criterion.arms, *ends, needs, bool(holds), margin, words)
+    return Finding(kind, criterion.arms, *ends, needs, bool(holds), margin, words, bool(refuted))
 
 
 def arm_facts(rows: Sequence[Outcome], metric: Metric) -> dict[str, Any]:
@@ -184,6 +198,12 @@ def arm_facts(rows: Sequence[Outcome], metric: Metric) -> dict[str, Any]:
             for seed, group in groups.items()
         },
     }
+
+
+def finding_of(found: Mapping[str, Any]) -> Finding:
+    """From its part of verdict.json."""
+    values: dict[str, Any] = {**found, "arms": tuple(found["arms"])}
+    return Finding(**values)
 
 
 def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
