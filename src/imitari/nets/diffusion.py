@@ -61,8 +61,11 @@ class Bounds(nn.Module):
         return x.clamp(self.low, self.high)
 
 
+Target = Literal["noise", "velocity"]
+
+
 class NoiseDiffusion(nn.Module):
-    """A fixed number of noise levels; the network predicts the noise (DDPM, Ho et al. 2020).
+    """A fixed number of noise levels; the network predicts the noise (DDPM, Ho et al. 2020) or the velocity.
 
     Sampling visits `steps` of the levels, evenly spaced from the noisiest. With `spread` 1 it draws from the posterior
     of DDPM, with 0 it is deterministic (DDIM, Song et al. 2021, eq. 12 with their eta as `spread`).
@@ -74,6 +77,9 @@ class NoiseDiffusion(nn.Module):
         bound: the clean estimate is clipped to [-bound, bound] in sampling (Chi et al. 2023: 1), or held to the range
             of the data; None: it is not clipped.
         schedule: "cosine", the squared cosine of Nichol & Dhariwal 2021 (eq. 17), or "linear" (Ho et al. 2020).
+        target: of the network: "noise", or "velocity", sqrt(kept) noise - sqrt(1 - kept) clean (Salimans & Ho 2022,
+            section 4). At the noisiest level of the cosine the clean estimate is the error of the noise times 160 with
+            8 levels, times 85 with 4; it is the error of the velocity times 1 at most, whatever the level.
     """
 
     kept: Tensor
@@ -86,13 +92,14 @@ class NoiseDiffusion(nn.Module):
         spread: float = 0.0,
         bound: float | Bounds | None = 1.0,
         schedule: Literal["cosine", "linear"] = "cosine",
+        target: Target = "noise",
     ) -> None:
         super().__init__()
         if not 1 <= steps <= levels:
             raise UserError(f"sampling visits {steps} of {levels} noise levels: choose between 1 and {levels}")
         if not 0 <= spread <= 1:
             raise UserError(f"spread is {spread:g}: it must lie between 0 and 1")
-        self.levels, self.spread, self.bound = levels, spread, bound
+        self.levels, self.spread, self.bound, self.target = levels, spread, bound, target
         # alpha-bar of the paper: the share of the variance that is still data after each level.
         self.register_buffer("kept", kept_variance(levels, schedule).float(), persistent=False)
         self.visited = [round(value) for value in torch.linspace(levels - 1, 0, steps).tolist()]
@@ -103,23 +110,29 @@ class NoiseDiffusion(nn.Module):
         noise = torch.randn_like(clean)
         kept = _spread(self.kept[number], clean)
         noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
-        return (network(noisy, number / self.levels).float() - noise).square()
+        wanted = noise if self.target == "noise" else kept.sqrt() * noise - (1 - kept).sqrt() * clean
+        return (network(noisy, number / self.levels).float() - wanted).square()
 
     def sample(self, network: Network, noise: Tensor) -> Tensor:
         x = noise
         shares = [float(self.kept[number]) for number in self.visited]
         for level, kept, after in zip(self.path, shares, [*shares[1:], 1.0], strict=True):
-            guess = network(x, level.expand(len(x))).float()
-            clean = (x - math.sqrt(1 - kept) * guess) / math.sqrt(kept)
+            clean = self._clean(x, network(x, level.expand(len(x))).float(), kept)
             if self.bound is not None:
                 bound = self.bound
                 clean = bound(clean) if isinstance(bound, Bounds) else clean.clamp(-bound, bound)
-                guess = (x - math.sqrt(kept) * clean) / math.sqrt(1 - kept)
+            guess = (x - math.sqrt(kept) * clean) / math.sqrt(1 - kept)
             added = self.spread**2 * (1 - after) / (1 - kept) * (1 - kept / after)
             x = math.sqrt(after) * clean + math.sqrt(max(0.0, 1 - after - added)) * guess
             if added:
                 x = x + math.sqrt(added) * torch.randn_like(x)
         return x
+
+    def _clean(self, x: Tensor, told: Tensor, kept: float) -> Tensor:
+        """The estimate of the clean data from x, where a share `kept` of the variance is data."""
+        if self.target == "velocity":
+            return math.sqrt(kept) * x - math.sqrt(1 - kept) * told
+        return (x - math.sqrt(1 - kept) * told) / math.sqrt(kept)
 
 
 class ScoreDiffusion(nn.Module):

@@ -22,12 +22,13 @@ from imitari.core.batch import Batch
 from imitari.core.spec import Spec
 from imitari.learn.learner import Learner
 from imitari.learn.windowed import DenoiserSettings, WindowDenoiser
-from imitari.nets.diffusion import Bounds, NoiseDiffusion, Process
+from imitari.nets.diffusion import Bounds, NoiseDiffusion, Process, Target
 
 
 @dataclass(frozen=True)
 class DiffusionTransformer(DenoiserSettings):
     levels: int = 8  # noise levels, all of which acting visits
+    target: Target = "noise"  # what is estimated: noise as in DDPM, or velocity, which is known well at every level
     spread: float = 1.0  # share of the fresh noise that acting adds: 1 as in DDPM, 0 none as in DDIM
     lr: float = 1e-3  # peak learning rate
     weight_decay: float = 1e-3  # decoupled weight decay on matrices
@@ -54,7 +55,9 @@ class WindowDiffuser(WindowDenoiser):
 
     def __init__(self, method: DiffusionTransformer, spec: Spec) -> None:
         def make(bounds: Bounds) -> Process:
-            return NoiseDiffusion(method.levels, method.levels, spread=method.spread, bound=bounds)
+            return NoiseDiffusion(
+                method.levels, method.levels, spread=method.spread, bound=bounds, target=method.target
+            )
 
         super().__init__("diffusion_gpt", method, spec, make)
 

@@ -31,7 +31,7 @@ from imitari.learn.learner import Learner
 from imitari.learn.method import Trained
 from imitari.learn.run import Run
 from imitari.nets.denoiser import LevelEmbedding
-from imitari.nets.diffusion import Bounds, NoiseDiffusion
+from imitari.nets.diffusion import Bounds, NoiseDiffusion, Target
 from imitari.nets.encoder import ObsEncoder
 from imitari.nets.heads.actions import masked_mean
 from imitari.nets.mlp import ResidualMLP
@@ -40,6 +40,7 @@ from imitari.nets.mlp import ResidualMLP
 @dataclass(frozen=True)
 class DiffusionPerceptron(Trained):
     levels: int = 8  # noise levels, all of which acting visits
+    target: Target = "noise"  # what is estimated: noise as in DDPM, or velocity, which is known well at every level
     spread: float = 1.0  # share of the fresh noise that acting adds: 1 as in DDPM, 0 none as in DDIM
     level_width: int = 16  # numbers that a level is embedded as
     width: int = 128  # of the layers
@@ -78,7 +79,9 @@ class ActionDiffuser(Learner):
             raise UserError("method 'diffusion_mlp' needs numeric actions: use bc or bc_rnn for choices")
         self.size, width = spec.action.size, method.level_width
         self.encoder, self.bounds = ObsEncoder(spec), Bounds(self.size)
-        self.process = NoiseDiffusion(method.levels, method.levels, spread=method.spread, bound=self.bounds)
+        self.process = NoiseDiffusion(
+            method.levels, method.levels, spread=method.spread, bound=self.bounds, target=method.target
+        )
         self.level = nn.Sequential(
             LevelEmbedding(width), nn.Linear(width, 2 * width), nn.Mish(), nn.Linear(2 * width, width)
         )
