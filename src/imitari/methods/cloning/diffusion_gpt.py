@@ -38,7 +38,7 @@ class DiffusionTransformer(DenoiserSettings):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {
             "alone": True, "steps": 2_000, "width": 32, "layers": 2, "dropout": 0.0, "lr": 6e-3, "weight_decay": 1e-3,
-            "schedule": "cosine", "warmup": 100,
+            "schedule": "cosine", "warmup": 100, "target": "velocity",
         },
         "paper": {"lr": 5e-4, "batch": 1024, "steps": 3_500},
     }  # fmt: skip

@@ -49,7 +49,7 @@ class DiffusionPerceptron(Trained):
     ema: float = 0.995  # decay of the average of the weights that is kept; 0: none
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"steps": 4_000, "schedule": "cosine", "warmup": 100},
+        "small": {"steps": 4_000, "schedule": "cosine", "warmup": 100, "target": "velocity"},
         "paper": {"batch": 1024, "steps": 3_500},
     }
     smoke: ClassVar[dict[str, Any]] = {"steps": 30, "batch": 16, "width": 16, "blocks": 1, "levels": 4, "ema": 0.9}
