@@ -73,3 +73,15 @@ def test_the_mug_is_held_only_by_a_closed_hand_that_is_near() -> None:
     assert_allclose(world.state["mug"][0], world.state["hand"][0])
     world.step(np.array([[0, 0, -1.0], [0, 0, 1.0]]))
     assert world.state["held"].tolist() == [False, False]
+
+
+def test_the_smaller_the_variety_the_more_kitchens_are_alike() -> None:
+    spread = {}
+    for variety in (0.0, 0.5, 1.0):
+        world = task_named("mugs/pair", pixels=8, variety=variety).make(TRAINING)
+        world.reset(seed=range(TRAINING))
+        spread[variety] = {key: world.state[key].std(0) for key in ("texture", "light", "mat", "camera", "mug_colour")}
+    for key, whole in spread[1.0].items():
+        assert_allclose(spread[0.0][key], 0, atol=1e-12)
+        assert_allclose(spread[0.5][key], whole / 2)
+        assert whole.min() > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ GRASP, MAT = 0.22, 0.28  # how near the hand must be to the mug, the mug to the 
 VIEW = 1.15  # how far the camera above the table sees to either side
 TRAINING, HELD_OUT = 32, 16  # looks to learn from, and others to be tried in
 GRAIN, CLUTTER = 5, 2  # cells a side of a table's texture; things that lie about, at most
+COMMON = 1 << 20  # number of the look that others are like
 LOOK = 0x100C  # keeps what things look like apart from where they lie
 
 Axis = Literal["pair", "environment", "object"]
@@ -54,7 +55,25 @@ class Mug:
 
 
 @cache
-def kitchen(number: int) -> Kitchen:
+def kitchen(number: int, variety: float = 1.0) -> Kitchen:
+    """Kitchen number so and so, nearer to the common one the smaller the variety."""
+    own, common = _kitchen(number), _kitchen(COMMON)
+    return replace(own, **{key: _between(common, own, key, variety) for key in ("texture", "light", "mat", "camera")})
+
+
+@cache
+def mug(number: int, variety: float = 1.0) -> Mug:
+    """As `kitchen`; corners and handle are its own at any variety."""
+    own, common = _mug(number), _mug(COMMON)
+    return replace(own, **{key: _between(common, own, key, variety) for key in ("colour", "radius")})
+
+
+def _between(common: Any, own: Any, key: str, share: float) -> Array:
+    first, last = getattr(common, key), getattr(own, key)
+    return last if share == 1 else np.asarray(first + share * (last - first))
+
+
+def _kitchen(number: int) -> Kitchen:
     rng = np.random.default_rng([LOOK, 1, number])
     base, grain = _colour(rng, 0.0, 0.5), rng.uniform(5, 35)
     texture = base + rng.uniform(-grain, grain, (GRAIN, GRAIN, 1)) + rng.uniform(-grain, grain, (GRAIN, GRAIN, 3)) / 2
@@ -65,8 +84,7 @@ def kitchen(number: int) -> Kitchen:
     return Kitchen(texture, light, _colour(rng, 0.3, 1.0), clutter, camera)
 
 
-@cache
-def mug(number: int) -> Mug:
+def _mug(number: int) -> Mug:
     rng = np.random.default_rng([LOOK, 2, number])
     corners = rng.choice([0, 4, 5, 6])
     angle = rng.uniform(0, 2 * np.pi)
@@ -88,6 +106,7 @@ class MugTask(Task):
     """The task, which knows what every start looks like."""
 
     looks: tuple[int, ...] = ()
+    variety: float = 1.0
 
     def look(self, seed: int) -> tuple[int, int]:
         """(environment, object) of a start: starts go through all looks in turn."""
@@ -100,7 +119,7 @@ class MugTask(Task):
         return {**super().about(seed), "environment": environment, "object": thing}
 
 
-def task(name: str, pixels: int = 32, held_out: bool = False, only: int | None = None) -> Task:
+def task(name: str, pixels: int = 32, held_out: bool = False, only: int | None = None, variety: float = 1.0) -> Task:
     """`pair`: every environment with a mug of its own; `environment`: one mug in all; `object`: all mugs in one.
 
     Observed are the picture, the hand's place and whether it is closed. Reward, a third each: the hand is at the mug,
@@ -110,6 +129,7 @@ def task(name: str, pixels: int = 32, held_out: bool = False, only: int | None =
         pixels: side of the picture.
         held_out: environments and mugs that demonstrations never show.
         only: this one of them alone.
+        variety: how far tables, mats, mugs, light and cameras are from common ones; 1: as drawn.
     """
     looks = range(TRAINING, TRAINING + HELD_OUT) if held_out else range(TRAINING)
     if only is not None:
@@ -121,7 +141,7 @@ def task(name: str, pixels: int = 32, held_out: bool = False, only: int | None =
     spec = Spec({STATE: state, TOP: Feature((pixels, pixels, 3), "uint8", "image")}, action)
     made = MugTask(
         f"mugs/{name}", spec, LIMIT, lambda count: Mugs(count, spec, pixels, made), Hand,
-        description=(__doc__ or "").split("\n")[0], looks=tuple(looks),
+        description=(__doc__ or "").split("\n")[0], looks=tuple(looks), variety=variety,
     )  # fmt: skip
     return made
 
@@ -137,8 +157,8 @@ class Mugs(BatchedWorld):
     def begin(self, seed: int) -> State:
         environment, thing = self.made.look(seed)
         state = self.start(np.random.default_rng(seed))
-        state |= {one.name: getattr(kitchen(environment), one.name) for one in fields(Kitchen)}
-        state |= {f"mug_{one.name}": getattr(mug(thing), one.name) for one in fields(Mug)}
+        state |= {one.name: getattr(kitchen(environment, self.made.variety), one.name) for one in fields(Kitchen)}
+        state |= {f"mug_{one.name}": getattr(mug(thing, self.made.variety), one.name) for one in fields(Mug)}
         unmoved = still({key: value[None] for key, value in state.items()}, self.pixels)
         return state | {key: value[0] for key, value in unmoved.items()}
 
