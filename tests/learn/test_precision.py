@@ -29,12 +29,10 @@ def test_larger_networks_get_shorter_products(
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_small_convolutions_get_short_numbers(monkeypatch: pytest.MonkeyPatch, native: bool, expected: str) -> None:
-    class Convolving(nn.Conv2d):
-        convolves = True
-
+    seeing = nn.Sequential(nn.Linear(3, 3), nn.Conv2d(3, 3, 3))
     monkeypatch.setattr(precision, "native_bf16", lambda kind: native)
-    assert choose("auto", Convolving(3, 3, 3), CPU) == expected
-    assert choose("fp32", Convolving(3, 3, 3), CPU) == "fp32"
+    assert choose("auto", seeing, CPU) == expected
+    assert choose("fp32", seeing, CPU) == "fp32"
 
 
 @pytest.mark.skipif(not precision.native_bf16("cpu"), reason="this processor does not multiply bfloat16")

@@ -21,14 +21,12 @@ class Learner(nn.Module):
     Attributes:
         recurrent: whether `act` carries a state (then it takes and returns one).
         compiles: whether compiled losses were measured to be faster on a processor.
-        convolves: whether it is mostly convolutions: they were measured to pay in bfloat16 at any size on a processor.
         measures: whether `measure` must see the data's actions before training.
         any_size: whether it also takes maps of another height and width than those that it was trained on.
     """
 
     recurrent: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
-    convolves: ClassVar[bool] = False
     measures: ClassVar[bool] = False
     any_size: ClassVar[bool] = False
 

@@ -40,8 +40,8 @@ def choose(precision: Precision, learner: nn.Module, device: torch.device) -> Ar
         raise UserError(f"precision '{precision}' is unknown: choose {', '.join(get_args(Precision))}")
     if precision != "auto":
         return precision
-    if device.type == "cpu" and native_bf16("cpu") and getattr(learner, "convolves", False):
-        return "bf16"
+    if device.type == "cpu" and native_bf16("cpu") and any(isinstance(part, nn.Conv2d) for part in learner.modules()):
+        return "bf16"  # convolutions pay at any size: 1.1 to 2.5 times the speed of bf32 in eight methods that see
     count = sum(parameter.numel() for parameter in learner.parameters())
     if not native_bf16(device.type) or count < WORTHWHILE["bf32"]:
         return "fp32"

@@ -75,8 +75,6 @@ class MapCloning(Trained):
 class MapCloner(Learner):
     """Encoder and head; `side` gives (B, W W, actions)."""
 
-    convolves = True
-
     def __init__(self, settings: MapCloning, spec: Spec) -> None:
         super().__init__()
         self.settings, self.key = settings, map_key(spec)

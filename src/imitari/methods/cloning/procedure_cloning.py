@@ -67,7 +67,7 @@ class Searcher(Learner):
     decisions, undecided: made since the start, and those of them for which the procedure came to no action.
     """
 
-    any_size, convolves = True, True
+    any_size = True
 
     def __init__(self, settings: ProcedureCloning, spec: Spec) -> None:
         super().__init__()

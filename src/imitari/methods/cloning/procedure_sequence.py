@@ -85,8 +85,6 @@ class Planner(Learner):
     decisions, undecided: made since the start, and those of them whose plan did not come to the agent's cell.
     """
 
-    convolves = True
-
     def __init__(self, settings: ProcedureSequence, spec: Spec) -> None:
         super().__init__()
         self.key, self.plan = map_key(spec), settings.plan
