@@ -144,8 +144,7 @@ def videos(labelled: int, count: int = 2_000) -> dict[str, int]:
 def budgets(quick: Budget) -> dict[str, Budget]:
     """The quick one, a smoke test, and the specification's, which also asks how many labelled episodes it takes."""
     short = {**TINY, "steps": 4, "batch": 4}
-    smoke = dict.fromkeys(("labelled", "true", SEEN, PAST), short)
-    smoke["vpt"] = {**short, "inverse_steps": 4, "inverse_batch": 4}
+    smoke: dict[str, dict[str, Any]] = {"all": short, "vpt": {"inverse_steps": 4, "inverse_batch": 4}}
     full = Budget(range(10), 200, videos(20), minutes=150)
     return {
         "smoke": Budget(range(2), 3, videos(2, 2), smoke, minutes=0.3),
